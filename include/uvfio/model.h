@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How to write a device model: the registers behind a PCI function. A model fills in struct pci_model
+ * and calls the pci_* functions below; it cannot tell who drives it. src/devices/edu.c is the one to
+ * copy, docs/MODELS.md the page to read.
+ *
+ * Context of the callbacks: several may run at once on different threads (a program may have many);
+ * a model guards its state with its own lock, and may call every function below with it held.
+ */
+#ifndef UVFIO_MODEL_H
+#define UVFIO_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pci_dev;
+
+enum pci_bar_kind {
+	PCI_BAR_NONE,
+	PCI_BAR_MEM32,
+	PCI_BAR_MEM64, /* takes two slots; the next must be PCI_BAR_NONE */
+	PCI_BAR_IO,
+};
+
+struct pci_bar_desc {
+	enum pci_bar_kind kind;
+	bool prefetchable;
+	bool plain;       /* memory without side effects: shared pages, no callbacks */
+	uint64_t size;    /* a power of two; memory >= 16, I/O >= 4 */
+};
+
+/* One message-signalled or pin interrupt face, all optional. */
+struct pci_model {
+	uint32_t size;            /* sizeof(struct pci_model) as compiled: newer fields read as zero */
+	const char *name;         /* as machine files name it: "edu" */
+	const char *what;         /* a line for people */
+
+	/* Identity; a machine file may override ids. */
+	uint16_t vendor, device, subvendor, subdevice;
+	uint32_t class_code;      /* 24 bits */
+	uint8_t revision;
+	bool express;             /* PCIe endpoint with 4096 bytes of config space; else conventional */
+	struct pci_bar_desc bar[6];
+	uint8_t intx_pin;         /* 0: none, 1..4: INTA..INTD */
+	uint8_t msi_vectors;      /* 0: no capability; a power of two up to 32 */
+	bool msi_64bit, msi_maskable;
+	uint16_t msix_vectors;    /* 0: no capability */
+	uint8_t msix_bar;         /* where table and PBA live; */
+	uint32_t msix_table, msix_pba; /* offsets, the pci layer answers there */
+	bool flr;                 /* function level reset (in the PCIe or AF capability) */
+	bool power_management;    /* PM capability */
+	uint16_t extended_config_writable[8]; /* raw dwords of extended config space the model answers for; 0 ends */
+
+	/* Make and free the model's state. @args: the device's "args" of the machine file, NULL-terminated "key=value" strings. */
+	int (*create)(struct pci_dev *dev, const char *const *args, void **state);
+	void (*destroy)(void *state);
+	/* Power-on values. No access or DMA of the model may be under way when it returns. */
+	void (*reset)(void *state);
+	/* Access to BAR @bar; @width 1, 2, 4, 8 or, for vector stores, up to 64. Little-endian image, zero-extended for reads. */
+	void (*read)(void *state, unsigned bar, uint64_t offset, void *data, unsigned width);
+	void (*write)(void *state, unsigned bar, uint64_t offset, const void *data, unsigned width);
+	/* extended_config_writable dwords; @offset of the dword */
+	uint32_t (*config_read)(void *state, unsigned offset);
+	void (*config_write)(void *state, unsigned offset, uint32_t value, uint32_t mask);
+};
+
+/* ---- what a model may call ---- */
+
+/**
+ * pci_dma_read, pci_dma_write - bus-master access
+ * Return: 0; -EFAULT no translation, no permission, or bus mastering is off (then nothing moves). The IOMMU records the fault.
+ */
+int pci_dma_read(struct pci_dev *dev, uint64_t iova, void *dst, size_t n);
+int pci_dma_write(struct pci_dev *dev, uint64_t iova, const void *src, size_t n);
+/** pci_dma_copy - move @n bytes from @src to @dst, both IOVAs; @fault_write tells which end failed */
+int pci_dma_copy(struct pci_dev *dev, uint64_t dst, uint64_t src, size_t n, bool *fault_write);
+/** pci_intx_set - drive the interrupt pin (level) */
+void pci_intx_set(struct pci_dev *dev, bool asserted);
+/** pci_msi_fire, pci_msix_fire - send a message; masked or not enabled: pends or is lost as the capability says */
+void pci_msi_fire(struct pci_dev *dev, unsigned vector);
+void pci_msix_fire(struct pci_dev *dev, unsigned vector);
+/** pci_irq_fire - MSI-X, else MSI, else (pulse of) nothing: whichever is enabled; returns false when the pin must be used */
+bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
+/** pci_dev_name - "0000:01:00.0" */
+const char *pci_dev_name(const struct pci_dev *dev);
+/** pci_mirror - a 4-byte aligned register whose load has no side effect: its value, kept up to date by
+ * the model, may be read by programs without calling read(). Only for trapped BARs.
+ */
+void pci_mirror_set(struct pci_dev *dev, unsigned bar, uint64_t offset, const void *data, unsigned width);
+void pci_mirror_clear(struct pci_dev *dev, unsigned bar, uint64_t offset, unsigned width);
+
+/* A worker thread of a model: runs when kicked, one at a time. */
+struct pci_worker;
+/**
+ * pci_worker_create - @fn(@state) runs on the worker's thread after each pci_worker_kick()
+ * Kicks while it runs make it run once more. Return: 0; -ENOMEM, -EAGAIN
+ */
+int pci_worker_create(struct pci_dev *dev, void (*fn)(void *state), void *state, struct pci_worker **out);
+void pci_worker_kick(struct pci_worker *w);
+/** pci_worker_drain - wait until it does not run and nothing is kicked; not from @fn, not with a lock @fn takes */
+void pci_worker_drain(struct pci_worker *w);
+void pci_worker_destroy(struct pci_worker *w);
+
+#endif

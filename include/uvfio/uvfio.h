@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libuvfio: a machine inside your program. The calls mirror the system's; file numbers are the machine's
+ * own (they start at 0 and mean nothing to the kernel). Failures return -1 and set errno, as the system's
+ * calls do. All functions may be called from any thread.
+ *
+ *	struct uvfio_machine *m = uvfio_create(NULL, NULL, 0);
+ *	int container = uvfio_open(m, "/dev/vfio/vfio", O_RDWR);
+ */
+#ifndef UVFIO_UVFIO_H
+#define UVFIO_UVFIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct uvfio_machine;
+
+/**
+ * uvfio_create - build a machine
+ * @file: a machine file; NULL: the built-in default machine
+ * @err:  receives the reason of a failure, NUL-terminated; may be NULL
+ * Return: the machine, to be freed by uvfio_destroy(); NULL on failure (errno EINVAL: the file is wrong)
+ */
+struct uvfio_machine *uvfio_create(const char *file, char *err, size_t err_size);
+/** uvfio_create_text - the same from a string */
+struct uvfio_machine *uvfio_create_text(const char *yaml, char *err, size_t err_size);
+/** uvfio_destroy - close all files, unmap all mappings, free the machine; NULL is fine */
+void uvfio_destroy(struct uvfio_machine *m);
+
+int uvfio_open(struct uvfio_machine *m, const char *path, int oflags);
+int uvfio_close(struct uvfio_machine *m, int fd);
+int uvfio_dup(struct uvfio_machine *m, int fd);
+/** uvfio_ioctl - pointers inside are this process's; a bad one is EFAULT. Eventfds are real file numbers of this process. */
+int uvfio_ioctl(struct uvfio_machine *m, int fd, unsigned long cmd, void *arg);
+ssize_t uvfio_read(struct uvfio_machine *m, int fd, void *buf, size_t n);
+ssize_t uvfio_write(struct uvfio_machine *m, int fd, const void *buf, size_t n);
+ssize_t uvfio_pread(struct uvfio_machine *m, int fd, void *buf, size_t n, off_t pos);
+ssize_t uvfio_pwrite(struct uvfio_machine *m, int fd, const void *buf, size_t n, off_t pos);
+off_t uvfio_lseek(struct uvfio_machine *m, int fd, off_t offset, int whence);
+/**
+ * uvfio_mmap - map a BAR; loads and stores reach the device. MAP_FAILED on failure.
+ * The first trapped mapping installs a SIGBUS handler in this process that passes on what is not its own.
+ */
+void *uvfio_mmap(struct uvfio_machine *m, void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+int uvfio_munmap(struct uvfio_machine *m, void *addr, size_t length);
+int uvfio_stat(struct uvfio_machine *m, const char *path, struct stat *st);
+int uvfio_lstat(struct uvfio_machine *m, const char *path, struct stat *st);
+ssize_t uvfio_readlink(struct uvfio_machine *m, const char *path, char *buf, size_t size);
+/** uvfio_list_dir - the names in a directory, each followed by a newline, malloc'ed; NULL on failure */
+char *uvfio_list_dir(struct uvfio_machine *m, const char *path);
+/** uvfio_print - draw the machine (json 0 or 1) */
+int uvfio_print(struct uvfio_machine *m, int json, FILE *out);
+/** uvfio_report - DMA, faults, leftovers */
+void uvfio_report(struct uvfio_machine *m, FILE *out);
+
+/* DMA faults since the machine was made. */
+uint64_t uvfio_dma_faults(struct uvfio_machine *m);
+/** uvfio_set_caps - play a caller with (1) or without (0) CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN; default: this process's own */
+void uvfio_set_caps(struct uvfio_machine *m, int sys_rawio, int ipc_lock, int sys_admin);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

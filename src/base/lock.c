@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ranked locks. Each thread keeps the ranks it holds on a small stack; taking a lock whose rank is not
+ * above the highest held is a bug of ours and aborts in checked builds. try-locks are exempt from the
+ * order, as they cannot deadlock, but count as held.
+ */
+#include "base/lock.h"
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef UVFIO_LOCK_CHECK
+#define HELD_MAX 32
+static _Thread_local enum lock_rank held[HELD_MAX];
+static _Thread_local unsigned nheld;
+
+static void rank_take(enum lock_rank rank, bool ordered)
+{
+	if (rank == RANK_NONE)
+		return;
+	for (unsigned i = 0; ordered && i < nheld; i++) {
+		if (held[i] >= rank) {
+			fprintf(stderr, "uvfio: lock of rank %d taken while %d is held\n", rank, held[i]);
+			abort();
+		}
+	}
+	assert(nheld < HELD_MAX);
+	held[nheld++] = rank;
+}
+
+static void rank_drop(enum lock_rank rank)
+{
+	if (rank == RANK_NONE)
+		return;
+	for (unsigned i = nheld; i-- > 0;) {
+		if (held[i] == rank) {
+			memmove(&held[i], &held[i + 1], (nheld - i - 1) * sizeof(held[0]));
+			nheld--;
+			return;
+		}
+	}
+	assert(!"lock released by a thread that does not hold it");
+}
+#else
+static void rank_take(enum lock_rank rank, bool ordered) { (void)rank; (void)ordered; }
+static void rank_drop(enum lock_rank rank) { (void)rank; }
+#endif
+
+void mutex_init(struct mutex *l, enum lock_rank rank)
+{
+	pthread_mutex_init(&l->m, NULL);
+	l->rank = rank;
+}
+
+void mutex_fini(struct mutex *l)
+{
+	pthread_mutex_destroy(&l->m);
+}
+
+void mutex_lock(struct mutex *l) NO_TSA
+{
+	rank_take(l->rank, true);
+	pthread_mutex_lock(&l->m);
+}
+
+bool mutex_trylock(struct mutex *l)
+{
+	if (pthread_mutex_trylock(&l->m) != 0)
+		return false;
+	rank_take(l->rank, false);
+	return true;
+}
+
+void mutex_unlock(struct mutex *l) NO_TSA
+{
+	pthread_mutex_unlock(&l->m);
+	rank_drop(l->rank);
+}
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+	pthread_rwlockattr_t a;
+
+	pthread_rwlockattr_init(&a);
+	pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&l->rw, &a);
+	pthread_rwlockattr_destroy(&a);
+	l->rank = rank;
+}
+
+void rwlock_fini(struct rwlock *l)
+{
+	pthread_rwlock_destroy(&l->rw);
+}
+
+void rwlock_read(struct rwlock *l)
+{
+	rank_take(l->rank, true);
+	pthread_rwlock_rdlock(&l->rw);
+}
+
+void rwlock_write(struct rwlock *l)
+{
+	rank_take(l->rank, true);
+	pthread_rwlock_wrlock(&l->rw);
+}
+
+bool rwlock_trywrite(struct rwlock *l)
+{
+	if (pthread_rwlock_trywrlock(&l->rw) != 0)
+		return false;
+	rank_take(l->rank, false);
+	return true;
+}
+
+void rwlock_unlock(struct rwlock *l)
+{
+	pthread_rwlock_unlock(&l->rw);
+	rank_drop(l->rank);
+}
+
+void cond_init(struct cond *c)
+{
+	pthread_condattr_t a;
+
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->c, &a);
+	pthread_condattr_destroy(&a);
+}
+
+void cond_fini(struct cond *c)
+{
+	pthread_cond_destroy(&c->c);
+}
+
+void cond_wait(struct cond *c, struct mutex *l)
+{
+	pthread_cond_wait(&c->c, &l->m);
+}
+
+bool cond_wait_ms(struct cond *c, struct mutex *l, unsigned ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return pthread_cond_timedwait(&c->c, &l->m, &t) == 0;
+}
+
+void cond_signal(struct cond *c)
+{
+	pthread_cond_signal(&c->c);
+}
+
+void cond_broadcast(struct cond *c)
+{
+	pthread_cond_broadcast(&c->c);
+}
+
+struct thread_start_arg {
+	void (*fn)(void *);
+	void *arg;
+	char name[16];
+};
+
+static void *thread_main(void *p)
+{
+	struct thread_start_arg a = *(struct thread_start_arg *)p;
+
+	free(p);
+	pthread_setname_np(pthread_self(), a.name);
+	a.fn(a.arg);
+	return NULL;
+}
+
+int thread_start(struct thread *t, const char *name, void (*fn)(void *), void *arg)
+{
+	struct thread_start_arg *a = calloc(1, sizeof(*a));
+	sigset_t all, old;
+	int rc;
+
+	if (!a)
+		return -ENOMEM;
+	a->fn = fn;
+	a->arg = arg;
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&t->t, NULL, thread_main, a);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0)
+		free(a);
+	return -rc;
+}
+
+void thread_join(struct thread *t)
+{
+	pthread_join(t->t, NULL);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every lock of uvfio, outermost first. A thread may take a lock only when its rank is greater than
+ * that of every lock it holds; debug builds abort otherwise (base/lock.c). Locks of equal rank are
+ * never held together.
+ */
+#ifndef UVFIO_BASE_LOCKRANK_H
+#define UVFIO_BASE_LOCKRANK_H
+
+enum lock_rank {
+	RANK_NONE = 0,       /* not checked: leaf locks of tests */
+	RANK_SUPER_PROC,     /* front/supervisor: one process of the tree */
+	RANK_MACHINE,        /* machine: hot-plug, list of open files */
+	RANK_DEVICE,         /* core: one device's bind/unbind/reset ("device lock") */
+	RANK_BUS,            /* core: lists of devices and drivers */
+	RANK_VFIO_GROUP,     /* vfio: one group */
+	RANK_VFIO_CONTAINER, /* vfio: one container */
+	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
+	RANK_VFIO_DEVICE,    /* vfio: one device's open count */
+	RANK_TYPE1,          /* vfio: one type1 instance */
+	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
+	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
+	RANK_CONFIG,         /* vfio/pci: virtual config space */
+	RANK_IOMMU_GROUP,    /* iommu: ownership, members, attached domain */
+	RANK_IOMMU_DOMAIN,   /* iommu: page table of one domain */
+	RANK_MODEL,          /* devices: a model's own state */
+	RANK_PCI,            /* pci: config bytes, MSI-X table of one function */
+	RANK_PCI_INTX,       /* pci: interrupt line */
+	RANK_MEM,            /* mem: region table, pins */
+	RANK_TREE,           /* file: sysfs tree */
+	RANK_SUPER_FDS,      /* front/supervisor: who has which file */
+	RANK_EVENT,          /* base: event loop */
+	RANK_LOG,            /* base: log ring */
+	RANK_LAST
+};
+
+#endif

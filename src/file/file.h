@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The door. Whatever a program can open is a struct file with a table of operations; front ends make
+ * calls on it for a task and know nothing else of the machine. Errors are negative errnos and reach the
+ * program unchanged.
+ */
+#ifndef UVFIO_FILE_FILE_H
+#define UVFIO_FILE_FILE_H
+
+#include "base/defs.h"
+#include "base/ref.h"
+#include "task/task.h"
+
+struct file;
+
+/* What a program asks of mmap, already page-aligned (offset) as the host's mmap demands. */
+struct file_mmap {
+	uint64_t offset; /* in the file, bytes */
+	uint64_t length; /* bytes, > 0, not rounded */
+	int prot;        /* PROT_* */
+	int flags;       /* MAP_* */
+};
+
+/* What lies behind a page of a mapped file. */
+enum file_page_kind {
+	FILE_PAGE_TRAP,  /* every access is carried to ops->mmio() */
+	FILE_PAGE_PLAIN, /* memory: page @offset of @memfd */
+	FILE_PAGE_NONE,  /* nothing: SIGBUS */
+};
+
+struct file_page {
+	enum file_page_kind kind;
+	int memfd;        /* PLAIN: borrowed, lives as long as the file; truncated while access is blocked */
+	uint64_t offset;  /* PLAIN: of the page in @memfd */
+	uint64_t length;  /* bytes from the page on of which the same can be said, page multiple */
+};
+
+struct file_ops {
+	const char *name; /* as in /proc/PID/fd: "anon_inode:[vfio-device]" */
+	/* Any of these may be NULL: ioctl -ENOTTY, read and write -EINVAL, mmap -ENODEV. */
+	long (*ioctl)(struct file *f, struct task *t, unsigned cmd, uint64_t arg);
+	/* @pos is in and out for read(2)/write(2) files; device files take it from pread(2). Returns bytes. */
+	ssize_t (*read)(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos);
+	ssize_t (*write)(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos);
+	/* Check an mmap; 0 lets it happen. Pages are asked for later, at the first touch of each. */
+	int (*mmap)(struct file *f, struct task *t, const struct file_mmap *m);
+	/* What is behind page @offset of the file now. */
+	void (*page)(struct file *f, uint64_t offset, struct file_page *out);
+	/*
+	 * One access to a TRAP page, @width 1..64 bytes, not crossing a page; little-endian byte image.
+	 * -EFAULT: access is blocked (memory disabled): the program gets SIGBUS.
+	 */
+	int (*mmio)(struct file *f, uint64_t offset, void *data, unsigned width, bool write);
+	/*
+	 * DMA to a mapping of this file (a BAR mapped by a program and then mapped for DMA): the machine-physical
+	 * address of @offset and how many bytes from there are contiguous. -EFAULT: blocked. (spec 10, MAP-12..15)
+	 */
+	int (*dma_target)(struct file *f, uint64_t offset, phys_t *phys, uint64_t *length);
+	/* /proc/PID/fdinfo lines of its own */
+	void (*fdinfo)(struct file *f, char *buf, size_t size);
+	/* The last descriptor and the last mapping are gone. */
+	void (*release)(struct file *f);
+};
+
+enum file_seek { FILE_SEEK_NONE, FILE_SEEK_POS }; /* lseek: -ESPIPE, or an ordinary position */
+
+struct file {
+	const struct file_ops *ops;
+	void *priv;           /* the layer's object */
+	struct ref ref;
+	int oflags;           /* O_RDONLY, O_RDWR ... as opened */
+	enum file_seek seek;
+	atomic_ullong pos;    /* FILE_SEEK_POS */
+	/* fstat */
+	mode_t mode;          /* S_IFCHR|0600, S_IFREG|0444 */
+	dev_t rdev;
+	pid_t opener;         /* for explain and list: who opened it, */
+	char opener_comm[16];
+	int64_t opened_at;    /* and when: CLOCK_REALTIME ns */
+	void *front;          /* the front end's own; NULL outside it */
+};
+
+/**
+ * file_create - a new open file, one reference
+ * @t: the opener; may be NULL for the machine's own
+ * Return: 0; -ENOMEM
+ */
+int file_create(struct task *t, const struct file_ops *ops, void *priv, int oflags, mode_t mode, struct file **out);
+static inline struct file *file_get(struct file *f)
+{
+	ref_get(&f->ref);
+	return f;
+}
+/** file_put - the last put calls ops->release; NULL is fine */
+void file_put(struct file *f);
+
+/* The calls, with the defaults for missing operations. Context: no lock held; may block. */
+long file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg);
+ssize_t file_pread(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos);
+ssize_t file_pwrite(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos);
+ssize_t file_read(struct file *f, struct task *t, uva_t buf, size_t count);
+ssize_t file_write(struct file *f, struct task *t, uva_t buf, size_t count);
+off_t file_lseek(struct file *f, off_t offset, int whence);
+int file_mmap(struct file *f, struct task *t, const struct file_mmap *m);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The IOMMU: groups, who owns their DMA, domains, translation.
+ *
+ * A group is what cannot be isolated from each other. Its DMA belongs to kernel drivers or to one user,
+ * never both: owner_cnt counts bound kernel drivers or user claims, owner names the user. All of it
+ * changes under the group's lock, and translation reads group->domain inside a DMA section, so that a
+ * change of domain or an unmap returns only when no DMA uses what was there before.
+ * Spec: 10, section 2.
+ */
+#ifndef UVFIO_IOMMU_IOMMU_H
+#define UVFIO_IOMMU_IOMMU_H
+
+#include "base/defs.h"
+#include "base/log.h"
+#include "mem/mem.h"
+#include <stdio.h>
+
+struct iommu;        /* per machine */
+struct iommu_group;
+struct iommu_domain;
+struct iommu_dev;    /* one requester, embedded in or owned by the device */
+
+/* How one IOMMU unit behaves. A device is behind exactly one unit, or none. */
+struct iommu_unit {
+	char name[32];
+	unsigned width;            /* IOVA bits: 48 */
+	uint64_t pgsizes;          /* 0x40201000 */
+	bool coherent;             /* can make snooped mappings */
+	bool enforce_coherency;    /* can force them */
+	bool msi_isolated;         /* interrupt remapping */
+	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
+	char default_domain[8];    /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
+};
+
+enum iommu_resv_type { IOMMU_RESV_DIRECT, IOMMU_RESV_DIRECT_RELAXABLE, IOMMU_RESV_RESERVED, IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI };
+struct iommu_resv {
+	iova_t start, last; /* inclusive */
+	enum iommu_resv_type type;
+};
+
+int iommu_create(struct mem *mem, struct log *log, struct iommu **out);
+void iommu_destroy(struct iommu *iommu);
+
+/* ---- groups ---- */
+
+/** iommu_group_create - a new group with the lowest free id, no members, one reference */
+int iommu_group_create(struct iommu *iommu, struct iommu_group **out);
+/** iommu_group_create_fake - the same for No-IOMMU and emulated devices: named, no domain, no claims */
+int iommu_group_create_fake(struct iommu *iommu, const char *name, struct iommu_group **out);
+struct iommu_group *iommu_group_get(struct iommu_group *g);
+void iommu_group_put(struct iommu_group *g); /* the last one frees the group and its id */
+unsigned iommu_group_id(const struct iommu_group *g);
+const char *iommu_group_name(const struct iommu_group *g); /* NULL: none */
+/** iommu_group_type - text of sysfs "type": "DMA", "identity", "unknown" ... */
+const char *iommu_group_type(struct iommu_group *g);
+/** iommu_group_resv_show - text of sysfs "reserved_regions" (spec 10, 1.7) */
+void iommu_group_resv_show(struct iommu_group *g, FILE *out);
+/** iommu_group_resv - the group's merged reserved regions; *@out is malloc'ed. Returns the number; -ENOMEM */
+int iommu_group_resv(struct iommu_group *g, struct iommu_resv **out);
+
+/* ---- devices ---- */
+
+/**
+ * iommu_dev_create - a requester
+ * @name: for messages: "0000:01:00.0"; borrowed
+ * @unit: borrowed; NULL: not behind an IOMMU (then it never gets a group, and DMA is untranslated)
+ */
+int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_unit *unit, struct iommu_dev **out);
+void iommu_dev_destroy(struct iommu_dev *d);
+/** iommu_dev_add_resv - before it joins a group: a reserved region of its own (the MSI window is added by itself) */
+int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
+/** iommu_dev_join - become a member; goes to the group's current domain (spec 10, 1.6). Takes a reference on the group. */
+int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g);
+void iommu_dev_leave(struct iommu_dev *d);
+struct iommu_group *iommu_dev_group(struct iommu_dev *d); /* borrowed; NULL: none */
+const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d);
+
+/* ---- ownership (spec 10, 2.2; errnos and order there) ---- */
+
+int iommu_dev_use_default(struct iommu_dev *d);   /* a kernel driver is about to bind: 0, -EBUSY, -EPROBE_DEFER (517) */
+void iommu_dev_unuse_default(struct iommu_dev *d);
+int iommu_group_claim(struct iommu_group *g, void *owner);   /* -EINVAL, -EPERM, -EBUSY */
+void iommu_group_release(struct iommu_group *g);
+int iommu_dev_claim(struct iommu_dev *d, void *owner);       /* -EINVAL, -ENODEV, -EPERM, -EBUSY */
+void iommu_dev_release(struct iommu_dev *d);
+bool iommu_group_claimed(struct iommu_group *g);  /* owner_cnt != 0: kernel drivers count */
+/** iommu_group_owner - what explain and list show: count, user owner or NULL */
+void iommu_group_owner(struct iommu_group *g, unsigned *count, void **owner);
+
+#define UVFIO_EPROBE_DEFER 517
+
+/* ---- domains ---- */
+
+/** iommu_domain_create - an empty paging domain for devices like @d. -ENODEV no IOMMU; -ENOMEM */
+int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
+/** iommu_domain_destroy - nothing may be attached; NULL is fine */
+void iommu_domain_destroy(struct iommu_domain *dom);
+/** iommu_group_attach - move all members to @dom. -EBUSY a private domain is attached; -EINVAL other kind of IOMMU; rolled back on failure */
+int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
+/** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
+void iommu_group_detach(struct iommu_group *g);
+/** iommu_group_first - a member to create domains for; borrowed; NULL: the group is empty */
+struct iommu_dev *iommu_group_first(struct iommu_group *g);
+
+void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t *last);
+uint64_t iommu_domain_pgsizes(const struct iommu_domain *dom);
+bool iommu_domain_enforce_coherency(struct iommu_domain *dom); /* try to; true when it holds */
+const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom);
+
+/**
+ * iommu_map - translate [@iova, +@length) to @phys with @prot (MEM_READ|MEM_WRITE)
+ * Page multiples. Uses the largest pages that fit. Return: 0; -ENOMEM (nothing stays mapped); -EEXIST a page is mapped
+ */
+int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
+/**
+ * iommu_unmap - remove all translations inside [@iova, +@length); the range must not cut a large page in two
+ * On return no DMA of any device uses them. Returns bytes removed.
+ */
+uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length);
+/** iommu_translate - what a walk says, without fault: 0 or -EFAULT; for tests, dirty scans and GET_PA */
+int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot);
+
+/* ---- DMA: called by pci_dma_*, from any thread ---- */
+
+/**
+ * iommu_dma_read, iommu_dma_write - a device moves bytes between itself and IOVA space
+ * Page by page in address order; stops at the first page that fails, and records a fault.
+ * Return: 0; -EFAULT. A device without IOMMU reaches machine-physical memory directly.
+ */
+int iommu_dma_read(struct iommu_dev *d, iova_t iova, void *dst, size_t n);
+int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n);
+/**
+ * iommu_dma_copy - memory to memory through the device, without a bounce where both ends can be addressed
+ * @fault_write: set when it failed: was it the destination?
+ */
+int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *fault_write);
+
+enum iommu_fault_reason {
+	IOMMU_FAULT_NOT_MAPPED,   /* no translation */
+	IOMMU_FAULT_NO_PERMISSION,/* read of write-only, write of read-only */
+	IOMMU_FAULT_BLOCKED,      /* owned but not attached, or not owned by anyone */
+	IOMMU_FAULT_ABORT,        /* translated, but the target did not answer: BAR disabled, caller's memory gone */
+};
+struct iommu_fault {
+	int64_t when;        /* CLOCK_REALTIME ns */
+	const char *device;  /* lives as long as the machine */
+	iova_t iova;
+	uint64_t length;     /* of the access */
+	bool write;
+	enum iommu_fault_reason reason;
+	/* the last mapping that covered the address, if one is remembered (spec: EXPERIENCE, end of a run) */
+	bool was_mapped;
+	iova_t was_start, was_last;
+	int64_t unmapped_at;
+};
+#define IOMMU_FAULTS 64
+/** iommu_faults - copy the last faults, oldest first; returns how many; *@total: since the start */
+unsigned iommu_faults(struct iommu *iommu, struct iommu_fault out[IOMMU_FAULTS], uint64_t *total);
+
+struct iommu_stats {
+	uint64_t reads, writes, bytes; /* DMA accesses and bytes, since the start */
+};
+void iommu_stats(struct iommu *iommu, struct iommu_stats *out);
+
+#endif

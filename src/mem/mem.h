@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Machine-physical memory: what the IOMMU's translations point at.
+ *
+ * A phys_t is either a bus address (below 2^40: device BARs, the MSI window) or a place in a region:
+ * bits 63..40 are the region's number + 1, bits 39..0 the offset in it. A region is a run of pinned caller
+ * memory, or a BAR. So finding what is behind a translation is one array access, never a search, and
+ * neighbouring pages of one pin are neighbouring phys_t, which lets page tables use large pages: regions
+ * are placed so that (phys mod 1 GiB) can be chosen, see mem_pin().
+ *
+ * Pinned memory is reached in one of two ways, and nobody above can tell: shared memory is mapped into
+ * the machine and copied at memcpy speed; private memory is reached by address through struct mm. True
+ * pins of private memory are a third way, which needs no change to this header.
+ */
+#ifndef UVFIO_MEM_MEM_H
+#define UVFIO_MEM_MEM_H
+
+#include "base/defs.h"
+#include "base/log.h"
+#include "file/file.h"
+#include "task/task.h"
+
+#define MEM_REGION_SHIFT 40
+#define MEM_READ  BIT(0) /* the device may read */
+#define MEM_WRITE BIT(1) /* the device may write */
+
+struct mem;
+struct mem_pin;
+
+int mem_create(struct log *log, struct mem **out);
+void mem_destroy(struct mem *mem);
+
+/* One run of a pin that is contiguous in machine-physical memory. */
+struct mem_piece {
+	phys_t phys;
+	uint64_t length; /* bytes, page multiple */
+};
+
+/**
+ * mem_pin - pin a range of the caller's memory
+ * @uva, @length: page multiples, @length > 0, not wrapping
+ * @iova:   where it will be mapped: pieces are placed so that phys and iova agree modulo 1 GiB where
+ *          possible, so that large pages fit
+ * @prot:   MEM_READ and/or MEM_WRITE, the device's view; WRITE needs memory the caller may write
+ * @charge: charge locked pages to t->mm (spec 10, 4.4); BAR mappings never are
+ * @out:    the pin; holds t->mm
+ *
+ * Return: 0; -EFAULT not mapped, not permitted, or a BAR whose memory is disabled; -ENOMEM memory or memlock limit
+ * Context: may sleep; takes no lock above RANK_MEM
+ * Spec: MAP-09..15, LCK-01..03
+ */
+int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot, bool charge,
+	    struct mem_pin **out);
+/** mem_unpin - release; no DMA may be able to reach it any more; uncharges; NULL is fine */
+void mem_unpin(struct mem_pin *pin);
+/** mem_pin_pieces - the pieces in address order; @pieces stays valid until mem_unpin() */
+unsigned mem_pin_pieces(const struct mem_pin *pin, const struct mem_piece **pieces);
+/** mem_pin_repoint - the same pages are now at @uva of @t's address space (UPDATE_VADDR); moves the charge. -ENOMEM */
+int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva);
+
+/* A window of bus addresses that belongs to a device: peer-to-peer DMA ends here. */
+struct mem_window_ops {
+	/* @offset in the window; -EFAULT: target abort */
+	int (*read)(void *ctx, uint64_t offset, void *dst, size_t n);
+	int (*write)(void *ctx, uint64_t offset, const void *src, size_t n);
+};
+struct mem_window;
+/** mem_window_add - [@base, +@length) below 2^40 answers by @ops. -EEXIST overlaps; -EINVAL; -ENOMEM */
+int mem_window_add(struct mem *mem, phys_t base, uint64_t length, const struct mem_window_ops *ops, void *ctx,
+		   struct mem_window **out);
+/** mem_window_remove - after it returns no access runs; NULL is fine */
+void mem_window_remove(struct mem_window *w);
+
+/**
+ * mem_read, mem_write - move bytes from or to machine-physical memory
+ * May cross regions' ends only to fail. Return: 0; -EFAULT nothing there, or the caller has unmapped it
+ * (counted by mem_stale()), or a target abort; bytes before the fault may have moved.
+ */
+int mem_read(struct mem *mem, phys_t phys, void *dst, size_t n);
+int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n);
+/**
+ * mem_host - the machine's own pointer to [@phys, +@n), or NULL when it has none (private memory, a BAR).
+ * Valid while the pin is. May be cached beside the translation.
+ */
+void *mem_host(struct mem *mem, phys_t phys, size_t n);
+/** mem_copy_guarded - memcpy between machine memory and a mem_host() pointer; -EFAULT where the backing file was cut */
+int mem_copy_guarded(void *dst, const void *src, size_t n);
+/** mem_stale - accesses that failed because a caller unmapped pinned memory, since the start */
+uint64_t mem_stale(struct mem *mem);
+/** mem_pinned_pages - pages pinned now, for leak checks */
+uint64_t mem_pinned_pages(struct mem *mem);
+
+/*
+ * Memory of a device that programs may map: plain BARs. It is a memfd; while access is blocked the file
+ * is cut to nothing, so every mapping in every process raises SIGBUS (DESIGN 2.1), and the contents wait aside.
+ */
+struct mem_shm;
+int mem_shm_create(const char *name, uint64_t length, struct mem_shm **out);
+void mem_shm_destroy(struct mem_shm *shm);
+int mem_shm_fd(struct mem_shm *shm);              /* borrowed */
+void mem_shm_block(struct mem_shm *shm);          /* idempotent */
+void mem_shm_unblock(struct mem_shm *shm);
+/** mem_shm_access - the device's and the machine's own access, blocked or not. The range must lie inside. */
+void mem_shm_access(struct mem_shm *shm, uint64_t offset, void *data, size_t n, bool write);
+
+#endif

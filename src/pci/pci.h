@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PCI as hardware: buses, bridges, functions, config space, BARs, interrupts, reset; and the grouping of
+ * functions by ACS. The driver side (vfio/pci, host drivers) comes from above through struct pci_dev; the
+ * hardware side (devices/) sees include/uvfio/model.h only.
+ *
+ * Config space here is the hardware's own: 256 or 4096 bytes, with a write mask per byte. Who may write
+ * which bit as a user of VFIO is vfio/pci's business.
+ */
+#ifndef UVFIO_PCI_PCI_H
+#define UVFIO_PCI_PCI_H
+
+#include "base/defs.h"
+#include "base/event.h"
+#include "base/lock.h"
+#include "core/core.h"
+#include "iommu/iommu.h"
+#include "mem/mem.h"
+#include "uvfio/model.h"
+#include <sys/queue.h>
+
+struct pci;       /* per machine */
+struct pci_bus;
+
+/* Type of a function in the PCIe capability; CONVENTIONAL: has none. */
+enum pci_type {
+	PCI_CONVENTIONAL = -1,
+	PCI_ENDPOINT = 0,
+	PCI_LEGACY_ENDPOINT = 1,
+	PCI_ROOT_PORT = 4,
+	PCI_UPSTREAM = 5,
+	PCI_DOWNSTREAM = 6,
+	PCI_PCIE_TO_PCI = 7,
+	PCI_PCI_TO_PCIE = 8,
+	PCI_RC_ENDPOINT = 9,
+	PCI_RC_EVENT = 10,
+};
+
+#define PCI_ACS_SV 0x01
+#define PCI_ACS_TB 0x02
+#define PCI_ACS_RR 0x04
+#define PCI_ACS_CR 0x08
+#define PCI_ACS_UF 0x10
+#define PCI_ACS_EC 0x20
+#define PCI_ACS_DT 0x40
+#define PCI_ACS_ISOLATION (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
+
+/* What the machine file says of one function. */
+struct pci_dev_desc {
+	uint16_t domain;         /* segment */
+	uint8_t slot, function;
+	const struct pci_model *model;  /* NULL for bridges */
+	const char *const *args;        /* of the model; NULL-terminated; may be NULL */
+	enum pci_type type;             /* bridges; a model's express flag decides for endpoints unless root_complex */
+	bool bridge;                    /* header type 1 */
+	bool host_bridge;               /* a function of class 0600 with no model */
+	uint16_t vendor, device, subvendor, subdevice; /* 0: the model's or the default of the kind */
+	uint32_t class_code;            /* 0: the model's */
+	bool has_acs;
+	uint8_t acs_cap, acs_ctrl;      /* capability word; control word as firmware left it */
+	int multifunction;              /* -1: set when the slot has another function; else 0 or 1 */
+	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
+	const struct iommu_unit *unit;  /* NULL: no IOMMU */
+	const struct iommu_resv *resv;  /* extra reserved regions */
+	unsigned nresv;
+	const char *bind;               /* driver to bind at boot (driver_override), NULL: by match; "": none */
+};
+
+struct pci_irq_ops {
+	/* A message of @vector arrived; never called while masked. Called under RANK_PCI locks: only signals. */
+	void (*message)(void *ctx, unsigned vector);
+	/* The pin's level changed; called with no PCI lock held */
+	void (*intx)(void *ctx, bool asserted);
+};
+
+struct pci_cap_span {
+	uint16_t offset, length;
+};
+
+/* One function. Fields below the line are pci/'s own; layers above use the functions. */
+struct pci_dev {
+	struct dev dev;                 /* core */
+	struct iommu_dev *iommu;        /* [I] always there */
+	struct pci *pci;
+	struct pci_bus *bus;            /* [I] where it sits */
+	struct pci_bus *secondary;      /* [I] bridges: the bus below; NULL otherwise */
+	uint16_t domain;
+	uint8_t devfn;
+	enum pci_type type;
+	bool bridge;
+	bool multifunction;             /* [I] bit 7 of any function of the slot's header */
+	uint16_t vendor, device, subvendor, subdevice;
+	uint32_t class_code;
+	uint16_t config_size;           /* 256 or 4096 */
+	TAILQ_ENTRY(pci_dev) bus_link;
+	/* ---- */
+	struct mutex lock;              /* RANK_PCI */
+	struct pci_priv *priv;
+};
+
+static inline struct pci_dev *pci_dev_of(struct dev *dev)
+{
+	return container_of(dev, struct pci_dev, dev);
+}
+
+int pci_create(struct bus *bus, struct iommu *iommu, struct mem *mem, struct log *log, struct pci **out);
+void pci_destroy(struct pci *pci); /* every function must be gone */
+
+/* ---- topology: called by machine/ in scan order (spec 10, 1.1.4) ---- */
+
+/** pci_root_bus - a root bus: /sys/devices/pciDDDD:BB. Machine order. */
+int pci_root_bus(struct pci *pci, uint16_t domain, uint8_t number, struct pci_bus **out);
+/**
+ * pci_dev_create - a function on @bus: config space built, BARs placed, model made; not visible yet
+ * @secondary: bridges: the number of the bus below
+ * Return: 0; -EEXIST the address is taken; -EINVAL, -ENOMEM; what the model's create said
+ */
+int pci_dev_create(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
+/** pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind. All functions of a slot are created first. */
+int pci_dev_announce(struct pci_dev *d);
+/** pci_dev_unplug - hot removal: unbind (may block on users), leave the group, destroy; bridges with all below */
+void pci_dev_unplug(struct pci_dev *d);
+struct pci_bus *pci_bus_parent(struct pci_bus *bus);   /* NULL: root bus */
+struct pci_dev *pci_bus_bridge(struct pci_bus *bus);   /* NULL: root bus */
+uint8_t pci_bus_number(const struct pci_bus *bus);
+/** pci_find - by "DDDD:BB:SS.F", with a dev reference; NULL: none */
+struct pci_dev *pci_find(struct pci *pci, const char *bdf);
+/** pci_for_each - in scan order, until @fn returns non-zero */
+int pci_for_each(struct pci *pci, int (*fn)(struct pci_dev *d, void *ctx), void *ctx);
+/** pci_acs_enabled - are all of @flags in effect? (spec 10, 1.4) */
+bool pci_acs_enabled(struct pci_dev *d, uint8_t flags);
+/** pci_acs_missing - for explain: the flags of PCI_ACS_ISOLATION that @d lacks; 0: isolated */
+uint8_t pci_acs_missing(struct pci_dev *d);
+
+/* ---- config space: the hardware's view ---- */
+
+/** pci_config_read, pci_config_write - @width 1, 2 or 4, aligned. Side effects (BARs, COMMAND, MSI, FLR bit, model dwords) happen. */
+uint32_t pci_config_read(struct pci_dev *d, unsigned offset, unsigned width);
+void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value);
+/** pci_find_cap, pci_find_ext_cap - offset, or 0 */
+unsigned pci_find_cap(struct pci_dev *d, uint8_t id);
+unsigned pci_find_ext_cap(struct pci_dev *d, uint16_t id);
+
+/* ---- BARs ---- */
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	bool prefetchable;
+	uint64_t size;      /* 0: absent, or the upper half of a 64-bit BAR */
+	phys_t address;     /* bus address given at boot; the resource the host keeps (spec 20, 2.3 "rbar") */
+	struct mem_shm *shm;/* plain: the memory; NULL: trapped */
+};
+const struct pci_bar *pci_bar(struct pci_dev *d, unsigned bar);
+/**
+ * pci_bar_access - the CPU's or a peer's load or store; MSI-X table and PBA are answered here, plain memory, or the model
+ * Does not look at COMMAND: the caller gates (vfio/pci with its memory lock, peers by pci_memory_decodes()).
+ * [@offset, +@width) lies inside the BAR; @width 1..64.
+ */
+void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width, bool write);
+/** pci_memory_decodes - COMMAND.MEM and power state say that memory BARs answer */
+bool pci_memory_decodes(struct pci_dev *d);
+/**
+ * pci_bar_mirror - the value of a mirrored register, for the front end's fast path; false: call pci_bar_access
+ */
+bool pci_bar_mirror(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width);
+
+/* ---- interrupts: one handler a function, set by the bound driver ---- */
+
+void pci_irq_handler(struct pci_dev *d, const struct pci_irq_ops *ops, void *ctx); /* NULL ops: none; returns when none runs */
+unsigned pci_msi_count(struct pci_dev *d);  /* 1 << MMC, 0: no capability */
+unsigned pci_msix_count(struct pci_dev *d); /* table size, 0: no capability */
+/** pci_msi_enable - switch the hardware capability on with @nvec vectors (a power of two), or off with 0 */
+void pci_msi_enable(struct pci_dev *d, unsigned nvec);
+/** pci_msix_enable - switch on (all vectors masked) or off */
+void pci_msix_enable(struct pci_dev *d, bool on);
+/** pci_msix_mask - mask or unmask one vector; a pending message is delivered on unmask */
+void pci_msix_mask(struct pci_dev *d, unsigned vector, bool masked);
+void pci_msix_where(struct pci_dev *d, unsigned *bar, uint64_t *table_offset);
+bool pci_intx_asserted(struct pci_dev *d);
+/** pci_intx_disable - COMMAND bit 10 in hardware; the handler is called again when it is cleared while asserted */
+void pci_intx_disable(struct pci_dev *d, bool disabled);
+
+/* ---- reset and power ---- */
+
+bool pci_can_reset(struct pci_dev *d); /* a function-level method exists: FLR, AF, PM, or alone on its bus */
+/**
+ * pci_reset_function - as Linux's: state saved, reset, restored (spec 20, 2.10)
+ * The caller blocks access meanwhile. Return: 0; -ENOTTY no method
+ */
+int pci_reset_function(struct pci_dev *d);
+void pci_save_state(struct pci_dev *d);    /* config registers the kernel saves */
+void pci_restore_state(struct pci_dev *d);
+void pci_set_power(struct pci_dev *d, unsigned state); /* 0..3: PMCSR */
+unsigned pci_power(struct pci_dev *d);
+/** pci_hot_reset_scope - functions reset together by slot or bus reset of @d; -ENODEV: not possible. Calls @fn for each. */
+int pci_hot_reset_scope(struct pci_dev *d, int (*fn)(struct pci_dev *d, void *ctx), void *ctx);
+/** pci_reset_bus - secondary bus reset of @d's bus: power-on state for all in scope */
+int pci_reset_bus(struct pci_dev *d);
+
+#endif
