@@ -74,6 +74,7 @@ struct file {
 	/* fstat */
 	mode_t mode;          /* S_IFCHR|0600, S_IFREG|0444 */
 	dev_t rdev;
+	uint64_t size;        /* st_size: sysfs files; 0 for devices */
 	pid_t opener;         /* for explain and list: who opened it, */
 	char opener_comm[16];
 	int64_t opened_at;    /* and when: CLOCK_REALTIME ns */

@@ -21,7 +21,7 @@ struct attr {
 	mode_t mode; /* permission bits */
 	/* Write the text, newline included, to @out. 0 or -errno (the open(2) succeeds, read(2) fails). */
 	int (*show)(void *priv, FILE *out);
-	/* One write(2): at most a page, NUL-terminated copy. Returns @n or -errno. May block. */
+	/* One write(2): 1 to 4096 bytes (a longer write is cut, as by sysfs), NUL-terminated copy. Returns @n or -errno. May block. */
 	ssize_t (*store)(void *priv, struct task *t, const char *buf, size_t n);
 	/* Binary attributes (config): a window of bytes. Returns bytes moved or -errno. */
 	ssize_t (*pread)(void *priv, void *buf, size_t n, uint64_t pos);
@@ -45,15 +45,25 @@ int tree_dir(struct tree *tree, const char *path);
  * @priv:  passed to their functions; must live until tree_remove() of the directory returned
  */
 int tree_attrs(struct tree *tree, const char *dir, const struct attr *attrs, void *priv);
-/** tree_link - make a symbolic link; @target is an absolute path in the tree, stored as a relative link. -EEXIST */
+/**
+ * tree_link - make a symbolic link; @target is an absolute path in the tree, stored as a relative link
+ * The directory it goes to must exist. 0; -EEXIST; -ENOENT, -ENOTDIR; -ENAMETOOLONG; -ENOMEM
+ */
 int tree_link(struct tree *tree, const char *path, const char *target);
-/** tree_chr - make a character device node. -EEXIST */
+/** tree_chr - make a character device node, and missing directories above it. -EEXIST */
 int tree_chr(struct tree *tree, const char *path, mode_t mode, dev_t rdev, node_open_fn open, void *priv);
 /**
  * tree_remove - remove a path and all below it; nothing there is fine
- * On return no attribute function of the removed directories runs or will run, but for the one that called it.
+ * On return no attribute function or node open of what was removed runs or will run, but for those of the calling
+ * thread itself; attribute files still open answer -ENODEV. So the caller holds no lock that such a function takes.
  */
 void tree_remove(struct tree *tree, const char *path);
+/**
+ * tree_call_detach - from inside an attribute function: tree_remove() no longer waits for this call, in any thread
+ * For attributes like "remove" that end in the removal of their own directory, perhaps by another thread that they
+ * must wait for. From here on the caller keeps @priv alive by itself.
+ */
+void tree_call_detach(struct tree *tree);
 /**
  * tree_removef, tree_linkf - the same with a printf path, for callers that build names
  */
@@ -92,7 +102,8 @@ uint64_t tree_generation(struct tree *tree);
  * tree_open - open(2) by path, links followed
  * @oflags: of open(2). Modes are not checked against the caller's uid: the caller plays root (DIFFERENCES).
  *          O_CREAT on an existing node and O_TRUNC are fine, as on sysfs.
- * Return: 0; -ENOENT; -EISDIR; -EACCES writing what has no store or reading what has no show; what the node's open says
+ * Return: 0; -ENOENT; -EISDIR; -EACCES writing what has no store or reading what has no show, or creating;
+ *         -EEXIST O_EXCL; -ENOTDIR O_DIRECTORY; -ELOOP O_NOFOLLOW on a link; what the node's open says
  */
 int tree_open(struct tree *tree, struct task *t, const char *path, int oflags, struct file **out);
 
