@@ -13,10 +13,11 @@ enum lock_rank {
 	RANK_MACHINE,        /* machine: hot-plug, list of open files */
 	RANK_DEVICE,         /* core: one device's bind/unbind/reset ("device lock") */
 	RANK_BUS,            /* core: lists of devices and drivers */
+	RANK_VFIO,           /* vfio: the list of groups, indexes, device sets */
 	RANK_VFIO_GROUP,     /* vfio: one group */
 	RANK_VFIO_CONTAINER, /* vfio: one container */
 	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
-	RANK_VFIO_DEVICE,    /* vfio: one device's open count */
+	RANK_VFIO_DEVICE,    /* vfio: references on devices, for who waits for the last */
 	RANK_TYPE1,          /* vfio: one type1 instance */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
