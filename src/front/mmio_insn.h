@@ -85,6 +85,7 @@ struct mmio_insn {
 	uint8_t scale;
 	uint16_t thunk;              /* THUNK: slot in the thunk area */
 	uint32_t seq;                /* for a cache's own use */
+	uint64_t reserved;
 };
 
 _Static_assert(sizeof(struct mmio_insn) == 64, "one cache line, and part of the stub's contract");
