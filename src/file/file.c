@@ -80,13 +80,17 @@ ssize_t file_write(struct file *f, struct task *t, uva_t buf, size_t count)
 
 off_t file_lseek(struct file *f, off_t offset, int whence)
 {
+	off_t base = 0;
+
 	if (f->seek == FILE_SEEK_NONE)
 		return -ESPIPE;
 	if (whence == SEEK_CUR)
-		offset += (off_t)atomic_load(&f->pos);
+		base = (off_t)atomic_load(&f->pos);
+	else if (whence == SEEK_END)
+		base = (off_t)f->size;
 	else if (whence != SEEK_SET)
 		return -EINVAL;
-	if (offset < 0)
+	if (__builtin_add_overflow(base, offset, &offset) || offset < 0)
 		return -EINVAL;
 	atomic_store(&f->pos, (uint64_t)offset);
 	return offset;

@@ -21,7 +21,10 @@ struct attr {
 	mode_t mode; /* permission bits */
 	/* Write the text, newline included, to @out. 0 or -errno (the open(2) succeeds, read(2) fails). */
 	int (*show)(void *priv, FILE *out);
-	/* One write(2): 1 to 4096 bytes (a longer write is cut, as by sysfs), NUL-terminated copy. Returns @n or -errno. May block. */
+	/*
+	 * One write(2): 1 to 4096 bytes (a longer write is cut, as by sysfs), a NUL-terminated copy. Returns @n or
+	 * -errno. May block.
+	 */
 	ssize_t (*store)(void *priv, struct task *t, const char *buf, size_t n);
 	/* Binary attributes (config): a window of bytes. Returns bytes moved or -errno. */
 	ssize_t (*pread)(void *priv, void *buf, size_t n, uint64_t pos);
@@ -37,7 +40,7 @@ typedef int (*node_open_fn)(void *priv, struct task *t, int oflags, struct file 
 int tree_create(struct tree **out);
 void tree_destroy(struct tree *tree);
 
-/** tree_dir - make a directory and its missing parents; one that is there already is fine. 0; -ENOMEM; -EEXIST not a directory */
+/** tree_dir - make a directory and its missing parents; one that is there is fine. 0; -ENOMEM; -EEXIST not a directory */
 int tree_dir(struct tree *tree, const char *path);
 /**
  * tree_attrs - add a table of attributes to a directory (made when missing); several tables may be added
@@ -89,12 +92,15 @@ struct node_stat {
  * Return: 0; -ENOENT; -ENOTDIR; -ELOOP
  */
 int tree_stat(struct tree *tree, const char *path, bool follow, struct node_stat *out, char *real);
-/** tree_list - call @fn for each entry of a directory, attributes included. 0; -ENOENT; -ENOTDIR; or @fn's non-zero result */
+/**
+ * tree_list - call @fn for each entry of a directory, attributes first, then nodes in the order they were made
+ * @fn runs with nothing locked, on a snapshot. 0; -ENOENT; -ENOTDIR; -ENOMEM; or @fn's non-zero result, which ends it
+ */
 int tree_list(struct tree *tree, const char *dir, int (*fn)(void *ctx, const char *name, const struct node_stat *st),
 	      void *ctx);
-/** tree_covers - is @path one the machine answers for: a root of the tree or below one? Roots are set by tree_root(). */
+/** tree_covers - is @path one the machine answers for: at or below a path given to tree_root()? */
 bool tree_covers(struct tree *tree, const char *path);
-/** tree_root - declare that everything at and below @path (a trailing '*' matches any rest of the name) is the machine's */
+/** tree_root - everything at and below @path (a '*' at its end: any rest of the name) is the machine's. 0; -ENOMEM */
 int tree_root(struct tree *tree, const char *path);
 /** tree_generation - changes whenever a node appears or goes; front ends that mirror the tree compare it */
 uint64_t tree_generation(struct tree *tree);
