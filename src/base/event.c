@@ -4,10 +4,12 @@
  * thread has passed a point where it cannot be inside the watch's callback.
  */
 #include "base/event.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct event_watch {
@@ -16,7 +18,9 @@ struct event_watch {
 	struct event *ev;
 	void (*fn)(void *ctx);
 	void *ctx;
-	bool dead; /* [loop->lock] */
+	int fd;      /* [I] a duplicate: one epoll takes each descriptor once, and two may watch one event */
+	bool keep;   /* [loop thread] the next call leaves the counter alone */
+	bool dead;   /* [loop->lock] */
 };
 
 struct event_loop {
@@ -59,7 +63,8 @@ void event_put(struct event *ev)
 
 /*
  * The caller made the eventfd and may have left it blocking: a counter at its limit must not stop the
- * machine, so look before writing. Only a caller that fills its own counter in between loses a signal.
+ * machine, so look before writing. (Nothing writes to an eventfd without waiting; a caller that fills its
+ * own counter between the two makes this thread wait for it.)
  */
 void event_signal(struct event *ev)
 {
@@ -70,32 +75,52 @@ void event_signal(struct event *ev)
 		(void)!write(ev->fd, &one, sizeof(one));
 }
 
+static void watch_free(struct event_watch *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	event_put(w->ev);
+	free(w);
+}
+
 static void loop_reap_locked(struct event_loop *loop)
 {
 	struct event_watch *w;
 
 	while ((w = TAILQ_FIRST(&loop->dead))) {
 		TAILQ_REMOVE(&loop->dead, w, link);
-		event_put(w->ev);
-		free(w);
+		watch_free(w);
 	}
 	cond_broadcast(&loop->idle);
+}
+
+/*
+ * The counter is the caller's and may be blocking, and the caller may empty it between a look and a read:
+ * that must not stop the loop. Kernels that know no RWF_NOWAIT here only leave the look.
+ */
+static void counter_consume(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t n;
+	struct iovec iov = { .iov_base = &n, .iov_len = sizeof(n) };
+
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno != EAGAIN && poll(&p, 1, 0) == 1 && (p.revents & POLLIN))
+		(void)!read(fd, &n, sizeof(n));
 }
 
 static void watch_fire(struct event_watch *w)
 {
 	struct event_loop *loop = w->loop;
-	struct pollfd p = { .fd = w->ev->fd, .events = POLLIN };
-	uint64_t n;
 
 	mutex_lock(&loop->lock);
 	bool dead = w->dead;
 	mutex_unlock(&loop->lock);
 	if (dead)
 		return;
-	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
-		return;
-	(void)!read(w->ev->fd, &n, sizeof(n));
+	if (w->keep)
+		w->keep = false;
+	else
+		counter_consume(w->fd);
 	w->fn(w->ctx);
 }
 
@@ -172,13 +197,17 @@ void event_loop_destroy(struct event_loop *loop)
 	free(loop);
 }
 
+/*
+ * Edge-triggered: epoll reports a counter that is readable already once, by itself, and then each write.
+ * Whether it was readable is asked before, so that a write after the question is consumed as any other.
+ */
 int event_watch_add(struct event_loop *loop, struct event *ev, void (*fn)(void *), void *ctx,
 		    struct event_watch **out)
 {
 	struct event_watch *w = calloc(1, sizeof(*w));
 	struct epoll_event ee = { .events = EPOLLIN | EPOLLET };
 	struct pollfd p = { .fd = ev->fd, .events = POLLIN };
-	bool ready;
+	int rc;
 
 	if (!w)
 		return -ENOMEM;
@@ -186,19 +215,15 @@ int event_watch_add(struct event_loop *loop, struct event *ev, void (*fn)(void *
 	w->ev = event_get(ev);
 	w->fn = fn;
 	w->ctx = ctx;
-	ready = poll(&p, 1, 0) == 1;
+	w->keep = poll(&p, 1, 0) == 1 && (p.revents & POLLIN);
+	w->fd = fcntl(ev->fd, F_DUPFD_CLOEXEC, 0);
 	ee.data.ptr = w;
-	*out = w;
-	if (ready)
-		fn(ctx);
-	if (epoll_ctl(loop->epfd, EPOLL_CTL_ADD, ev->fd, &ee) < 0) {
-		int rc = -errno;
-
-		event_put(w->ev);
-		free(w);
-		*out = NULL;
+	if (w->fd < 0 || epoll_ctl(loop->epfd, EPOLL_CTL_ADD, w->fd, &ee) < 0) {
+		rc = -errno;
+		watch_free(w);
 		return rc;
 	}
+	*out = w;
 	return 0;
 }
 
@@ -209,7 +234,7 @@ void event_watch_remove(struct event_watch *w)
 	if (!w)
 		return;
 	loop = w->loop;
-	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, w->ev->fd, NULL);
+	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 	SCOPED_LOCK(&loop->lock);
 	w->dead = true;
 	TAILQ_INSERT_TAIL(&loop->dead, w, link);

@@ -37,8 +37,9 @@ void event_loop_destroy(struct event_loop *loop);
 /**
  * event_watch_add - call @fn(@ctx) on the loop's thread each time @ev becomes readable
  * The counter is consumed before each call but the first when it was readable already at registration
- * (as Linux does; spec 20, 1.9 and 4.4). @fn is called with no lock held.
- * Return: 0; -ENOMEM and other errors of epoll_ctl
+ * (as Linux does; spec 20, 1.9 and 4.4). @fn is called with no lock held, maybe before this returns.
+ * Several watches of one event are each called.
+ * Return: 0; -ENOMEM, -EMFILE and other errors of epoll_ctl; *@out is untouched then
  */
 int event_watch_add(struct event_loop *loop, struct event *ev, void (*fn)(void *ctx), void *ctx,
 		    struct event_watch **out);

@@ -193,6 +193,12 @@ int thread_start(struct thread *t, const char *name, void (*fn)(void *), void *a
 	a->arg = arg;
 	snprintf(a->name, sizeof(a->name), "%s", name);
 	sigfillset(&all);
+	/* A fault of the thread itself cannot be blocked: the kernel would kill the process past every handler. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGTRAP);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&t->t, NULL, thread_main, a);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -51,7 +51,7 @@ struct thread {
 };
 
 /**
- * thread_start - run @fn(@arg) on a new thread, all signals blocked
+ * thread_start - run @fn(@arg) on a new thread, all signals blocked but those of the thread's own faults
  * @name: shown by ps, at most 15 characters
  * Return: 0; -EAGAIN, -ENOMEM
  */

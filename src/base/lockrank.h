@@ -11,6 +11,7 @@ enum lock_rank {
 	RANK_NONE = 0,       /* not checked: leaf locks of tests */
 	RANK_SUPER_PROC,     /* front/supervisor: one process of the tree */
 	RANK_MACHINE,        /* machine: hot-plug, list of open files */
+	RANK_PCI_HOTPLUG,    /* pci: functions come and go one at a time, as Linux's rescan-remove lock */
 	RANK_DEVICE,         /* core: one device's bind/unbind/reset ("device lock") */
 	RANK_BUS,            /* core: lists of devices and drivers */
 	RANK_VFIO,           /* vfio: the list of groups, indexes, device sets */
@@ -19,15 +20,24 @@ enum lock_rank {
 	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
 	RANK_VFIO_DEVICE,    /* vfio: references on devices, for who waits for the last */
 	RANK_TYPE1,          /* vfio: one type1 instance */
+	RANK_VFIO_PCI,       /* vfio/pci: list of its devices; held over a hot reset */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
+	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
 	RANK_CONFIG,         /* vfio/pci: virtual config space */
+	RANK_PCI_TOPO,       /* pci: lists of buses and functions; never held over a callback */
 	RANK_IOMMU_GROUP,    /* iommu: ownership, members, attached domain */
 	RANK_IOMMU_DOMAIN,   /* iommu: page table of one domain */
+	RANK_IOMMU,          /* iommu: group ids, spare domains, device names */
+	RANK_PCI_ACCESS,     /* pci: read side around a model's callback, write side its reset */
 	RANK_MODEL,          /* devices: a model's own state */
 	RANK_PCI,            /* pci: config bytes, MSI-X table of one function */
 	RANK_PCI_INTX,       /* pci: interrupt line */
+	RANK_PCI_DMA,        /* pci: waiting for DMA to end, worker queues */
 	RANK_MEM,            /* mem: region table, pins */
+	RANK_PCI_PEER,       /* pci: queue of peer-to-peer accesses; a leaf, taken inside mem's window access */
+	RANK_IOMMU_FAULT,    /* iommu: fault ring, a domain's recently unmapped ranges */
+	RANK_IRQ_TRIGGER,    /* vfio/pci: which eventfd an interrupt signals; a leaf */
 	RANK_TREE,           /* file: sysfs tree */
 	RANK_SUPER_FDS,      /* front/supervisor: who has which file */
 	RANK_EVENT,          /* base: event loop */
