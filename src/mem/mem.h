@@ -68,7 +68,7 @@ struct mem_window;
 /** mem_window_add - [@base, +@length) below 2^40 answers by @ops. -EEXIST overlaps; -EINVAL; -ENOMEM */
 int mem_window_add(struct mem *mem, phys_t base, uint64_t length, const struct mem_window_ops *ops, void *ctx,
 		   struct mem_window **out);
-/** mem_window_remove - after it returns no access runs; NULL is fine */
+/** mem_window_remove - after it returns no access runs: not from its ops, not with a lock they take; NULL is fine */
 void mem_window_remove(struct mem_window *w);
 
 /**
@@ -85,6 +85,12 @@ int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n);
 void *mem_host(struct mem *mem, phys_t phys, size_t n);
 /** mem_copy_guarded - memcpy between machine memory and a mem_host() pointer; -EFAULT where the backing file was cut */
 int mem_copy_guarded(void *dst, const void *src, size_t n);
+/**
+ * mem_fault_fixup - was the fault one of mem_copy_guarded()? Then @ucontext continues with its failure.
+ * For a process's own SIGSEGV or SIGBUS handler that was installed after mem_create(); the one mem_create()
+ * installs, once a process, passes everything else to the handler it found.
+ */
+bool mem_fault_fixup(void *ucontext);
 /** mem_stale - accesses that failed because a caller unmapped pinned memory, since the start */
 uint64_t mem_stale(struct mem *mem);
 /** mem_pinned_pages - pages pinned now, for leak checks */

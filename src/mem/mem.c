@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The region table: from a phys_t to what is behind it in one array access. The array is cut in chunks
+ * that are made as needed and never move, so that looking needs no lock.
+ *
+ * Two kinds of accesses come here. Those through a translation know that the region lives: iommu/ unmaps,
+ * and waits for its DMA, before a pin is let go; they may use mem_host() and its pointer. The others (a
+ * device that is not translated, a test) may come with any number, so mem_read() and mem_write() count
+ * themselves in the region while they are in it, and mem_unpin() waits for them.
+ */
+#include "mem/priv.h"
+#include "base/gate.h"
+#include <assert.h>
+
+int mem_create(struct log *log, struct mem **out)
+{
+	struct mem *mem;
+	int rc = mem_copy_install();
+
+	if (rc)
+		return rc;
+	mem = calloc(1, sizeof(*mem));
+	if (!mem)
+		return -ENOMEM;
+	mem->log = log;
+	mutex_init(&mem->lock, RANK_MEM);
+	rwlock_init(&mem->window_lock, RANK_MEM);
+	*out = mem;
+	return 0;
+}
+
+void mem_destroy(struct mem *mem)
+{
+	if (!mem)
+		return;
+	assert(!mem->windows && atomic_load(&mem->pinned) == 0);
+	for (unsigned i = 0; i < MEM_CHUNKS; i++)
+		free(atomic_load(&mem->chunk[i]));
+	ids_fini(&mem->ids);
+	rwlock_fini(&mem->window_lock);
+	mutex_fini(&mem->lock);
+	free(mem);
+}
+
+static struct mem_chunk *chunk_make_locked(struct mem *mem, unsigned i)
+{
+	struct mem_chunk *c = atomic_load(&mem->chunk[i]);
+
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	for (unsigned r = 0; r < ARRAY_SIZE(c->region); r++)
+		atomic_init(&c->region[r].users, MEM_REGION_DEAD);
+	atomic_store(&mem->chunk[i], c);
+	return c;
+}
+
+static int region_alloc(struct mem *mem, unsigned *id, struct mem_chunk **c)
+{
+	SCOPED_LOCK(&mem->lock);
+	int rc = ids_alloc(&mem->ids, id);
+
+	if (rc)
+		return rc;
+	/* Region n is phys n+1, and the last number would wrap to a bus address. */
+	if (*id >> MEM_CHUNK_BITS >= MEM_CHUNKS || *id + 1 >= MEM_CHUNKS << MEM_CHUNK_BITS)
+		rc = -ENOMEM;
+	else if (!(*c = chunk_make_locked(mem, *id >> MEM_CHUNK_BITS)))
+		rc = -ENOMEM;
+	if (rc)
+		ids_free(&mem->ids, *id);
+	return rc;
+}
+
+static uint64_t bounds_make(uint64_t start, uint64_t end)
+{
+	return (start >> UVFIO_PAGE_SHIFT) << 32 | end >> UVFIO_PAGE_SHIFT;
+}
+
+static uint64_t bounds_start(uint64_t bounds)
+{
+	return (bounds & ~MEM_HOST) >> 32 << UVFIO_PAGE_SHIFT;
+}
+
+static uint64_t bounds_end(uint64_t bounds)
+{
+	return (bounds & UINT32_MAX) << UVFIO_PAGE_SHIFT;
+}
+
+int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_t *out)
+{
+	struct mem_chunk *c = NULL;
+	unsigned id;
+	int rc = region_alloc(mem, &id, &c);
+
+	if (rc)
+		return rc;
+	struct mem_region_hot *h = &c->hot[id % ARRAY_SIZE(c->hot)];
+	struct mem_region *r = &c->region[id % ARRAY_SIZE(c->region)];
+
+	assert(init->start + init->length <= BIT64(MEM_REGION_SHIFT));
+	r->pin = init->pin;
+	r->writable = init->pin->prot & MEM_WRITE;
+	r->delta = init->at - init->start;
+	uint64_t bounds = bounds_make(init->start, init->start + init->length);
+
+	atomic_store_explicit(&h->host, (uintptr_t)init->host - init->start, memory_order_relaxed);
+	atomic_store_explicit(&h->bounds, bounds | (init->host ? MEM_HOST : 0), memory_order_relaxed);
+	atomic_store_explicit(&r->users, 0, memory_order_release);
+	*out = (phys_t)(id + 1) << MEM_REGION_SHIFT | init->start;
+	return 0;
+}
+
+static struct mem_chunk *chunk_of(struct mem *mem, phys_t phys)
+{
+	return atomic_load_explicit(&mem->chunk[((phys >> MEM_REGION_SHIFT) - 1) >> MEM_CHUNK_BITS], memory_order_acquire);
+}
+
+static unsigned slot_of(phys_t phys)
+{
+	return ((phys >> MEM_REGION_SHIFT) - 1) & ((1u << MEM_CHUNK_BITS) - 1);
+}
+
+void mem_region_extend(struct mem *mem, phys_t phys, uint64_t length)
+{
+	struct mem_region_hot *h = &chunk_of(mem, phys)->hot[slot_of(phys)];
+	uint64_t bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
+
+	atomic_store_explicit(&h->bounds, bounds_make(bounds_start(bounds), bounds_end(bounds) + length),
+			      memory_order_relaxed);
+}
+
+void mem_region_destroy(struct mem *mem, phys_t phys)
+{
+	struct mem_chunk *c = chunk_of(mem, phys);
+	struct mem_region_hot *h = &c->hot[slot_of(phys)];
+	struct mem_region *r = &c->region[slot_of(phys)];
+
+	atomic_fetch_or(&r->users, MEM_REGION_DEAD);
+	for (unsigned round = 0; atomic_load(&r->users) != MEM_REGION_DEAD; round++)
+		gate_backoff(round);
+	atomic_store_explicit(&h->bounds, 0, memory_order_relaxed);
+	r->pin = NULL;
+	SCOPED_LOCK(&mem->lock);
+	ids_free(&mem->ids, (unsigned)(phys >> MEM_REGION_SHIFT) - 1);
+}
+
+/* Is [@phys, +@n) inside the region? */
+static bool bounds_hold(uint64_t bounds, phys_t phys, size_t n)
+{
+	uint64_t at = phys & MEM_OFFSET_MASK, end = bounds_end(bounds);
+
+	return at >= bounds_start(bounds) && at < end && n <= end - at;
+}
+
+static bool region_get(struct mem_region *r)
+{
+	unsigned users = atomic_load_explicit(&r->users, memory_order_relaxed);
+
+	do {
+		if (users & MEM_REGION_DEAD)
+			return false;
+	} while (!atomic_compare_exchange_weak(&r->users, &users, users + 1));
+	return true;
+}
+
+static int region_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool write)
+{
+	struct mem_chunk *c = chunk_of(mem, phys);
+	int rc = -EFAULT;
+
+	if (!c)
+		return -EFAULT;
+	struct mem_region_hot *h = &c->hot[slot_of(phys)];
+	struct mem_region *r = &c->region[slot_of(phys)];
+
+	if (!region_get(r))
+		return -EFAULT;
+	uint64_t bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
+
+	if (bounds_hold(bounds, phys, n) && (!write || r->writable)) {
+		uint64_t at = phys & MEM_OFFSET_MASK;
+		void *host = (void *)(atomic_load_explicit(&h->host, memory_order_relaxed) + at);
+
+		if (!(bounds & MEM_HOST))
+			rc = mem_pin_access(r->pin, r->delta + at, buf, n, write);
+		else
+			rc = write ? mem_copy_guarded(host, buf, n) : mem_copy_guarded(buf, host, n);
+		if (rc)
+			atomic_fetch_add(&mem->stale, 1);
+	}
+	atomic_fetch_sub(&r->users, 1);
+	return rc ? -EFAULT : 0;
+}
+
+int mem_read(struct mem *mem, phys_t phys, void *dst, size_t n)
+{
+	if (n == 0)
+		return 0;
+	if (phys >> MEM_REGION_SHIFT == 0)
+		return mem_window_access(mem, phys, dst, n, false);
+	return region_access(mem, phys, dst, n, false);
+}
+
+int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n)
+{
+	if (n == 0)
+		return 0;
+	if (phys >> MEM_REGION_SHIFT == 0)
+		return mem_window_access(mem, phys, (void *)src, n, true);
+	return region_access(mem, phys, (void *)src, n, true);
+}
+
+void *mem_host(struct mem *mem, phys_t phys, size_t n)
+{
+	struct mem_chunk *c;
+	struct mem_region_hot *h;
+	uint64_t bounds;
+
+	if (phys >> MEM_REGION_SHIFT == 0)
+		return NULL;
+	c = chunk_of(mem, phys);
+	if (!c)
+		return NULL;
+	h = &c->hot[slot_of(phys)];
+	bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
+	if (!(bounds & MEM_HOST) || !bounds_hold(bounds, phys, n))
+		return NULL;
+	return (void *)(atomic_load_explicit(&h->host, memory_order_relaxed) + (phys & MEM_OFFSET_MASK));
+}
+
+uint64_t mem_stale(struct mem *mem)
+{
+	return atomic_load(&mem->stale);
+}
+
+uint64_t mem_pinned_pages(struct mem *mem)
+{
+	return atomic_load(&mem->pinned);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pins. A pin walks the caller's areas and makes of each as few pieces as it can, so it costs what the
+ * areas cost, however many pages they have. Memory that the front end can map becomes a region with a
+ * host pointer; all other memory of the pin becomes regions reached by address, neighbours in one; a
+ * mapping of a BAR becomes the bus addresses behind it and costs neither a region nor a charge.
+ *
+ * Charging comes before pinning, area by area in address order, so that the first obstacle met decides
+ * the errno, as on Linux.
+ */
+#include "mem/priv.h"
+#include <assert.h>
+
+/* Make room for one more element of an array. */
+static int array_room(void **array, unsigned n, unsigned *cap, size_t size)
+{
+	unsigned want = *cap ? *cap * 2 : 1;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = reallocarray(*array, want, size);
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*cap = want;
+	return 0;
+}
+
+static int pin_add_piece(struct mem_pin *pin, phys_t phys, uint64_t length)
+{
+	int rc = array_room((void **)&pin->pieces, pin->npieces, &pin->pieces_cap, sizeof(*pin->pieces));
+
+	if (rc)
+		return rc;
+	pin->pieces[pin->npieces++] = (struct mem_piece){ .phys = phys, .length = length };
+	return 0;
+}
+
+/* [@at, +@n) of the pin is a BAR. Bus addresses that go on where the last piece ended make it longer. */
+static int pin_bar(struct mem_pin *pin, const struct mm_area *a, uint64_t at, uint64_t n)
+{
+	uint64_t offset = a->file_offset + (pin->uva + at - a->start);
+	const struct file_ops *ops = a->file->ops;
+
+	if (!ops->dma_target)
+		return -EFAULT;
+	while (n) {
+		struct mem_piece *last = pin->npieces ? &pin->pieces[pin->npieces - 1] : NULL;
+		uint64_t length = 0;
+		phys_t phys = 0;
+		int rc = ops->dma_target(a->file, offset, &phys, &length);
+
+		if (rc)
+			return rc;
+		length = ALIGN_DOWN(MIN(length, n), UVFIO_PAGE_SIZE);
+		if (length == 0 || !IS_ALIGNED(phys, UVFIO_PAGE_SIZE) || (phys + length - 1) >> MEM_REGION_SHIFT)
+			return -EFAULT;
+		if (last && last->phys >> MEM_REGION_SHIFT == 0 && last->phys + last->length == phys)
+			last->length += length;
+		else if ((rc = pin_add_piece(pin, phys, length)))
+			return rc;
+		offset += length;
+		n -= length;
+	}
+	return 0;
+}
+
+/* Regions for [@at, +@n); @host: of the first byte, or NULL. */
+static int pin_place(struct mem_pin *pin, uint64_t at, uint64_t n, char *host)
+{
+	while (n) {
+		struct mem_region_init init = {
+			.pin = pin,
+			.start = (pin->iova + at) & MEM_PLACE_MASK,
+			.at = at,
+			.host = host,
+		};
+		phys_t phys;
+		int rc;
+
+		init.length = MIN(n, BIT64(MEM_REGION_SHIFT) - init.start);
+		rc = mem_region_create(pin->mem, &init, &phys);
+		if (rc)
+			return rc;
+		rc = pin_add_piece(pin, phys, init.length);
+		if (rc) {
+			mem_region_destroy(pin->mem, phys);
+			return rc;
+		}
+		at += init.length;
+		n -= init.length;
+		if (host)
+			host += init.length;
+	}
+	return 0;
+}
+
+/* Memory by address goes on where the last piece, of the same kind, ended. */
+static bool pin_extend(struct mem_pin *pin, uint64_t n)
+{
+	struct mem_piece *last = pin->npieces ? &pin->pieces[pin->npieces - 1] : NULL;
+
+	if (!last || last->phys >> MEM_REGION_SHIFT == 0 || mem_host(pin->mem, last->phys, 1))
+		return false;
+	if ((last->phys & MEM_OFFSET_MASK) + last->length + n > BIT64(MEM_REGION_SHIFT))
+		return false;
+	mem_region_extend(pin->mem, last->phys, n);
+	last->length += n;
+	return true;
+}
+
+static int pin_memory(struct mem_pin *pin, const struct mm_area *a, uint64_t at, uint64_t n)
+{
+	const struct mm_ops *ops = pin->mm->ops;
+	void *host = NULL;
+	int rc = array_room((void **)&pin->shares, pin->nshares, &pin->shares_cap, sizeof(*pin->shares));
+
+	if (rc)
+		return rc;
+	rc = ops->share ? ops->share(pin->mm, a, pin->uva + at, n, &host) : -EOPNOTSUPP;
+	if (rc == 0)
+		pin->shares[pin->nshares++] = (struct mem_share){ .host = host, .length = n };
+	else if (rc != -EOPNOTSUPP)
+		return rc;
+	else if (pin_extend(pin, n))
+		goto count;
+	rc = pin_place(pin, at, n, rc == 0 ? host : NULL);
+	if (rc)
+		return rc;
+count:
+	pin->pinned += n >> UVFIO_PAGE_SHIFT;
+	atomic_fetch_add(&pin->mem->pinned, n >> UVFIO_PAGE_SHIFT);
+	return 0;
+}
+
+/* Pin the part of the pin at @at that lies in one area; *@n: its bytes. */
+static int pin_area(struct mem_pin *pin, uint64_t at, bool charge, bool unlimited, uint64_t *n)
+{
+	uva_t uva = pin->uva + at;
+	struct mm_area a = { 0 };
+	int rc = pin->mm->ops->area(pin->mm, uva, &a);
+
+	if (rc)
+		return rc;
+	if (uva < a.start || uva > a.last || !(pin->prot & MEM_WRITE ? a.writable : a.readable))
+		return -EFAULT;
+	*n = ALIGN_DOWN(MIN(pin->length - at - 1, a.last - uva) + 1, UVFIO_PAGE_SIZE);
+	if (*n == 0)
+		return -EFAULT;
+	if (a.file)
+		return pin_bar(pin, &a, at, *n);
+	if (charge) {
+		rc = mm_charge(pin->mm, *n >> UVFIO_PAGE_SHIFT, unlimited);
+		if (rc)
+			return rc;
+		pin->charged += *n >> UVFIO_PAGE_SHIFT;
+	}
+	return pin_memory(pin, &a, at, *n);
+}
+
+int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot, bool charge,
+	    struct mem_pin **out)
+{
+	bool unlimited = charge && task_capable(t, TASK_CAP_IPC_LOCK);
+	struct mem_pin *pin = calloc(1, sizeof(*pin));
+	uint64_t n;
+
+	if (!pin)
+		return -ENOMEM;
+	assert(length && IS_ALIGNED(uva | length | iova, UVFIO_PAGE_SIZE) && uva + (length - 1) >= uva);
+	pin->mem = mem;
+	pin->mm = mm_get(t->mm);
+	pin->share_mm = mm_get(t->mm);
+	pin->uva = uva;
+	pin->length = length;
+	pin->iova = iova;
+	pin->prot = prot;
+	rwlock_init(&pin->lock, RANK_MEM);
+	for (uint64_t at = 0; at < length; at += n) {
+		int rc = pin_area(pin, at, charge, unlimited, &n);
+
+		if (rc) {
+			mem_unpin(pin);
+			return rc;
+		}
+	}
+	*out = pin;
+	return 0;
+}
+
+void mem_unpin(struct mem_pin *pin)
+{
+	if (!pin)
+		return;
+	for (unsigned i = 0; i < pin->npieces; i++) {
+		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
+			mem_region_destroy(pin->mem, pin->pieces[i].phys);
+	}
+	for (unsigned i = 0; i < pin->nshares; i++)
+		pin->share_mm->ops->unshare(pin->share_mm, pin->shares[i].host, pin->shares[i].length);
+	atomic_fetch_sub(&pin->mem->pinned, pin->pinned);
+	if (pin->charged)
+		mm_uncharge(pin->mm, pin->charged);
+	mm_put(pin->share_mm);
+	mm_put(pin->mm);
+	rwlock_fini(&pin->lock);
+	free(pin->shares);
+	free(pin->pieces);
+	free(pin);
+}
+
+unsigned mem_pin_pieces(const struct mem_pin *pin, const struct mem_piece **pieces)
+{
+	*pieces = pin->pieces;
+	return pin->npieces;
+}
+
+int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
+{
+	struct mm *old = pin->mm, *mm = t->mm;
+
+	if (old != mm && pin->charged) {
+		int rc = mm_charge(mm, pin->charged, task_capable(t, TASK_CAP_IPC_LOCK));
+
+		if (rc)
+			return rc;
+		mm_uncharge(old, pin->charged);
+	}
+	mm_get(mm);
+	rwlock_write(&pin->lock);
+	pin->mm = mm;
+	pin->uva = uva;
+	rwlock_unlock(&pin->lock);
+	mm_put(old);
+	return 0;
+}
+
+int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
+{
+	SCOPED_READ(&pin->lock);
+	const struct mm_ops *ops = pin->mm->ops;
+
+	return write ? ops->write(pin->mm, pin->uva + at, buf, n) : ops->read(pin->mm, buf, pin->uva + at, n);
+}

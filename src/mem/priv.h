@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside mem/: the region table, and what the files know of each other. */
+#ifndef UVFIO_MEM_PRIV_H
+#define UVFIO_MEM_PRIV_H
+
+#include "base/ids.h"
+#include "base/lock.h"
+#include "mem/mem.h"
+
+#define MEM_CHUNK_BITS  10 /* regions in a chunk of the table */
+#define MEM_CHUNKS      (1u << (64 - MEM_REGION_SHIFT - MEM_CHUNK_BITS))
+#define MEM_OFFSET_MASK (BIT64(MEM_REGION_SHIFT) - 1)
+#define MEM_PLACE_MASK  (BIT64(30) - 1) /* regions start at their iova modulo this */
+
+/*
+ * What every access looks at, 16 bytes: where offset 0 of the region would be in the machine's memory, and
+ * the first page and the page behind the last one, 28 bits each.
+ */
+struct mem_region_hot {
+	atomic_uintptr_t host;
+	atomic_ullong bounds; /* MEM_HOST: there is a host pointer (else go by address) | first page << 32 | end page */
+};
+#define MEM_HOST BIT64(63)
+
+/*
+ * The rest. An access that is not protected by a translation (mem_read of any number a device made up)
+ * counts itself in users, and finds MEM_REGION_DEAD when nothing is here.
+ */
+#define MEM_REGION_DEAD BIT(31)
+struct mem_region {
+	atomic_uint users;    /* accesses under way, or MEM_REGION_DEAD | those that remain */
+	bool writable;
+	uint64_t delta;       /* offset 0 of the region is this far behind the pin's first address (modulo 2^64) */
+	struct mem_pin *pin;
+};
+
+struct mem_chunk {
+	struct mem_region_hot hot[1u << MEM_CHUNK_BITS];
+	struct mem_region region[1u << MEM_CHUNK_BITS];
+};
+
+struct mem {
+	struct log *log;
+	struct mutex lock;          /* RANK_MEM */
+	struct ids ids;             /* [lock] regions in use */
+	struct rwlock window_lock;  /* RANK_MEM; the tree only, never held over an access */
+	void *windows;              /* [window_lock] tsearch tree by address */
+	atomic_ullong stale;
+	atomic_ullong pinned;       /* pages */
+	_Atomic(struct mem_chunk *) chunk[MEM_CHUNKS]; /* grows, never moves */
+};
+
+struct mem_share {
+	void *host;
+	uint64_t length;
+};
+
+struct mem_pin {
+	struct mem *mem;
+	uint64_t length;
+	iova_t iova;
+	unsigned prot;
+	uint64_t charged;           /* pages, to mm */
+	uint64_t pinned;            /* pages, for mem_pinned_pages() */
+	struct rwlock lock;         /* RANK_MEM; held for reading over an access by address */
+	struct mm *mm;              /* [lock] where the pages are, */
+	uva_t uva;                  /* [lock] and at which address */
+	struct mm *share_mm;        /* [I] who made the shares */
+	struct mem_share *shares;
+	unsigned nshares, shares_cap;
+	struct mem_piece *pieces;
+	unsigned npieces, pieces_cap;
+};
+
+/* What a new region is like. */
+struct mem_region_init {
+	struct mem_pin *pin;
+	uint64_t start;             /* offset of the first byte in the region */
+	uint64_t length;
+	uint64_t at;                /* bytes from the pin's first address */
+	void *host;                 /* of the first byte; NULL: by address */
+};
+
+/** mem_region_create - Return: 0 and the machine-physical address of the first byte; -ENOMEM */
+int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_t *out);
+/** mem_region_extend - make a region that nobody uses yet longer */
+void mem_region_extend(struct mem *mem, phys_t phys, uint64_t length);
+/** mem_region_destroy - on return no access runs */
+void mem_region_destroy(struct mem *mem, phys_t phys);
+/** mem_pin_access - by address: @at bytes behind the pin's first address */
+int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write);
+/** mem_window_access - bus addresses */
+int mem_window_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool write);
+/** mem_copy_install - make the process survive faults in mem_copy_guarded(); once */
+int mem_copy_install(void);
+
+#endif
