@@ -56,7 +56,7 @@ struct vfio_device {
 	const struct vfio_device_ops *ops;
 	struct dev *dev;
 	struct iommu_dev *iommu;
-	/* Devices with the same set key reset together; the set's lock is held over open, close and hot reset (spec 10, 3.3) */
+	/* Devices with the same set key reset together; the set's lock is held over open, close, hot reset (spec 10, 3.3) */
 	const void *set_key;
 	/* vfio/'s own */
 	struct vfio_device_priv *priv;
@@ -74,8 +74,32 @@ unsigned vfio_device_index(const struct vfio_device *v);
 /** vfio_set_lock - the device set's lock; for the driver's hot reset */
 struct mutex *vfio_set_lock(struct vfio_device *v);
 bool vfio_device_is_open(struct vfio_device *v);
-/** vfio_group_of_file - the iommu group behind a group file, for hot reset's proof; -EINVAL other files */
+/**
+ * vfio_group_of_file - the iommu group behind a group file, for hot reset's proof
+ * @out: to be compared with, not used: no reference is taken
+ * Context: takes the group's lock, so not under the set lock. Return: 0; -EINVAL another file, a dead group
+ */
 int vfio_group_of_file(struct file *f, struct iommu_group **out);
+
+/**
+ * vfio_feature_check - what every device feature checks first (spec 10, 3.15)
+ * @flags, @size: as passed to vfio_device_ops.feature; @supported: VFIO_DEVICE_FEATURE_GET and/or _SET
+ * @payload: bytes the operation needs
+ * Return: 1 go on; 0 it was a probe, answered; -EINVAL
+ */
+int vfio_feature_check(uint32_t flags, size_t size, uint32_t supported, size_t payload);
+
+/* A capability chain being built for an INFO request; starts zeroed. */
+struct vfio_caps {
+	void *data;  /* the chain; next counts from its start until vfio_caps_shift() */
+	size_t size; /* bytes */
+	size_t last; /* offset of the newest capability */
+};
+/** vfio_caps_add - append a zeroed capability of @size bytes, header included. Valid until the next; NULL: no memory */
+void *vfio_caps_add(struct vfio_caps *caps, uint16_t id, uint16_t version, size_t size);
+/** vfio_caps_shift - make the links count from @offset bytes before the chain: once, before it is copied out */
+void vfio_caps_shift(struct vfio_caps *caps, size_t offset);
+void vfio_caps_fini(struct vfio_caps *caps);
 
 /* For list and explain: who has what open. */
 struct vfio_user {

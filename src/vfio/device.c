@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Devices: what a driver registers, and the files GET_DEVICE_FD makes of it.
+ *
+ * A registration is referenced by each of its files. Unregistering takes it off its group's list first, so
+ * that it cannot be found any more, then asks the users to let go, at once and every ten seconds, until the
+ * last reference is gone: unbind never fails and never times out (spec 10, 3.4).
+ *
+ * Only the first open and the last close reach the driver, under the group's lock and the set's lock. While
+ * a device is open it holds its group's file and counts as a user of the container. Every file made here
+ * comes from a group and has access from the start; files of a device's own node, which get it by
+ * BIND_IOMMUFD, would test for it in the device_file_* functions (3.12).
+ */
+#include "vfio/priv.h"
+#include "abi/vfio.h"
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- sets ---- */
+
+static struct vfio_set *set_get(struct vfio *vfio, const void *key)
+{
+	struct vfio_set *s;
+
+	LIST_FOREACH(s, &vfio->sets, link) {
+		if (s->key == key) {
+			s->users++;
+			return s;
+		}
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	mutex_init(&s->lock, RANK_VFIO_DEVICE_SET);
+	s->key = key;
+	s->users = 1;
+	LIST_INSERT_HEAD(&vfio->sets, s, link);
+	return s;
+}
+
+static void set_put(struct vfio_set *s)
+{
+	if (--s->users)
+		return;
+	LIST_REMOVE(s, link);
+	mutex_fini(&s->lock);
+	free(s);
+}
+
+struct mutex *vfio_set_lock(struct vfio_device *v)
+{
+	return &v->priv->set->lock;
+}
+
+bool vfio_device_is_open(struct vfio_device *v)
+{
+	return atomic_load(&v->priv->open_count) > 0;
+}
+
+unsigned vfio_device_index(const struct vfio_device *v)
+{
+	return v->priv->index;
+}
+
+/* ---- references ---- */
+
+static void device_get(struct vfio_device_priv *p)
+{
+	SCOPED_LOCK(&p->vfio->device_lock);
+	p->refs++;
+}
+
+/* The last put may free @p: only the machine's own lock and condition may be touched after it. */
+void vfio_device_put(struct vfio_device_priv *p)
+{
+	struct vfio *vfio = p->vfio;
+
+	SCOPED_LOCK(&vfio->device_lock);
+	assert(p->refs > 0);
+	if (--p->refs == 0)
+		cond_broadcast(&vfio->device_released);
+}
+
+/* ---- first open and last close ---- */
+
+static int open_locked(struct vfio_device_priv *p)
+{
+	struct vfio_group *g = p->group;
+	int rc = 0;
+
+	if (atomic_load(&p->open_count) == 0 && !vfio_container_ready(g->container))
+		return -EINVAL;
+	SCOPED_LOCK(&p->set->lock);
+	if (atomic_load(&p->open_count) == 0) {
+		if (p->v->ops->open)
+			rc = p->v->ops->open(p->v);
+		if (rc)
+			return rc;
+		g->container_users++;
+		p->group_file = file_get(g->open_file);
+	}
+	atomic_fetch_add(&p->open_count, 1);
+	return 0;
+}
+
+/* Returns the group's file when nobody has the device open any more, to be put without locks. */
+static struct file *close_locked(struct vfio_device_priv *p)
+{
+	struct file *group_file = NULL;
+
+	SCOPED_LOCK(&p->set->lock);
+	if (atomic_load(&p->open_count) == 1) {
+		if (p->v->ops->close)
+			p->v->ops->close(p->v);
+		group_file = p->group_file;
+		p->group_file = NULL;
+		p->group->container_users--;
+	}
+	atomic_fetch_sub(&p->open_count, 1);
+	return group_file;
+}
+
+/* ---- the file ---- */
+
+static long feature_ioctl(struct vfio_device *v, struct task *t, uint64_t arg)
+{
+	const uint32_t ops = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+	struct vfio_device_feature h;
+	int rc = ucopy_argsz(t, &h, arg, VFIO_DEVICE_FEATURE_MINSZ);
+
+	if (rc)
+		return rc;
+	if (h.flags & ~(VFIO_DEVICE_FEATURE_MASK | ops | VFIO_DEVICE_FEATURE_PROBE))
+		return -EINVAL;
+	if (!(h.flags & VFIO_DEVICE_FEATURE_PROBE) && (h.flags & ops) == ops)
+		return -EINVAL;
+	if (!v->ops->feature)
+		return -ENOTTY;
+	return v->ops->feature(v, t, h.flags, arg + VFIO_DEVICE_FEATURE_MINSZ, h.argsz - VFIO_DEVICE_FEATURE_MINSZ);
+}
+
+int vfio_feature_check(uint32_t flags, size_t size, uint32_t supported, size_t payload)
+{
+	const uint32_t ops = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+
+	if (flags & ops & ~supported)
+		return -EINVAL;
+	if (flags & VFIO_DEVICE_FEATURE_PROBE)
+		return 0;
+	if (!(flags & ops) || size < payload)
+		return -EINVAL;
+	return 1;
+}
+
+static struct vfio_device *device_of(struct file *f)
+{
+	struct vfio_device_priv *p = f->priv;
+
+	return p->v;
+}
+
+static long device_file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+	struct vfio_device *v = device_of(f);
+
+	if (cmd == VFIO_DEVICE_FEATURE)
+		return feature_ioctl(v, t, arg);
+	return v->ops->ioctl ? v->ops->ioctl(v, t, cmd, arg) : -EINVAL;
+}
+
+static ssize_t device_file_read(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->read ? v->ops->read(v, t, buf, count, pos) : -EINVAL;
+}
+
+static ssize_t device_file_write(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->write ? v->ops->write(v, t, buf, count, pos) : -EINVAL;
+}
+
+static int device_file_mmap(struct file *f, struct task *t, const struct file_mmap *m)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->mmap ? v->ops->mmap(v, t, m) : -EINVAL;
+}
+
+static void device_file_page(struct file *f, uint64_t offset, struct file_page *out)
+{
+	struct vfio_device *v = device_of(f);
+
+	if (v->ops->page) {
+		v->ops->page(v, offset, out);
+		return;
+	}
+	*out = (struct file_page){ .kind = FILE_PAGE_NONE, .memfd = -1, .length = UVFIO_PAGE_SIZE };
+}
+
+static int device_file_mmio(struct file *f, uint64_t offset, void *data, unsigned width, bool write)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->mmio ? v->ops->mmio(v, offset, data, width, write) : -EFAULT;
+}
+
+static int device_file_dma_target(struct file *f, uint64_t offset, phys_t *phys, uint64_t *length)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->dma_target ? v->ops->dma_target(v, offset, phys, length) : -EFAULT;
+}
+
+static void device_file_fdinfo(struct file *f, char *buf, size_t size)
+{
+	snprintf(buf, size, "vfio-device-syspath: %s\n", device_of(f)->dev->sysfs);
+}
+
+static void device_file_release(struct file *f)
+{
+	struct vfio_device_priv *p = f->priv;
+	struct file *group_file;
+
+	mutex_lock(&p->group->lock);
+	group_file = close_locked(p);
+	mutex_unlock(&p->group->lock);
+	file_put(group_file);
+	vfio_device_put(p);
+}
+
+static const struct file_ops device_file_ops = {
+	.name = "anon_inode:[vfio-device]",
+	.ioctl = device_file_ioctl,
+	.read = device_file_read,
+	.write = device_file_write,
+	.mmap = device_file_mmap,
+	.page = device_file_page,
+	.mmio = device_file_mmio,
+	.dma_target = device_file_dma_target,
+	.fdinfo = device_file_fdinfo,
+	.release = device_file_release,
+};
+
+int vfio_device_find(struct vfio_group *g, const char *text, struct vfio_device_priv **out)
+{
+	struct vfio_device_priv *p;
+
+	TAILQ_FOREACH(p, &g->devices, link) {
+		const struct vfio_device_ops *ops = p->v->ops;
+		int rc = ops->match ? ops->match(p->v, text) : !strcmp(p->v->dev->name, text);
+
+		if (rc < 0)
+			return rc;
+		if (rc) {
+			device_get(p);
+			*out = p;
+			return 0;
+		}
+	}
+	return -ENODEV;
+}
+
+int vfio_device_open(struct vfio_device_priv *p, struct task *t, struct file **out)
+{
+	int rc;
+
+	if (!p->group->container)
+		return -EINVAL;
+	rc = open_locked(p);
+	if (rc)
+		return rc;
+	rc = file_create(t, &device_file_ops, p, O_RDWR, 0600, out);
+	if (rc)
+		file_put(close_locked(p)); /* never the last reference: the caller is in a call on that file */
+	return rc;
+}
+
+/* ---- registration ---- */
+
+/* Called with vfio->lock held. What the group node needs is made by the group. */
+static int device_tree_init(struct vfio_device_priv *p)
+{
+	const char *dir = p->v->dev->sysfs;
+	struct tree *tree = p->vfio->tree;
+	char path[320];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/vfio-dev/vfio%u", dir, p->index);
+	rc = tree_dir(tree, path);
+	if (!rc)
+		rc = tree_linkf(tree, dir, "%s/device", path);
+	if (!rc)
+		rc = tree_linkf(tree, "/sys/class/vfio-dev", "%s/subsystem", path);
+	if (!rc)
+		rc = tree_linkf(tree, path, "/sys/class/vfio-dev/vfio%u", p->index);
+	return rc;
+}
+
+static void device_tree_fini(struct vfio_device_priv *p)
+{
+	tree_removef(p->vfio->tree, "/sys/class/vfio-dev/vfio%u", p->index);
+	tree_removef(p->vfio->tree, "%s/vfio-dev", p->v->dev->sysfs);
+}
+
+static bool registered_locked(struct vfio_group *g, struct vfio_device *v)
+{
+	struct vfio_device_priv *p;
+
+	SCOPED_LOCK(&g->lock);
+	TAILQ_FOREACH(p, &g->devices, link) {
+		if (p->v->dev == v->dev)
+			return true;
+	}
+	return false;
+}
+
+static int register_locked(struct vfio *vfio, struct vfio_device_priv *p)
+{
+	struct vfio_device *v = p->v;
+	int rc = ids_alloc(&vfio->indexes, &p->index);
+
+	if (rc)
+		return rc;
+	rc = vfio_group_join(vfio, iommu_dev_group(v->iommu), &p->group);
+	if (rc)
+		goto err_index;
+	rc = -EINVAL;
+	if (registered_locked(p->group, v) || !iommu_dev_unit(v->iommu)->coherent)
+		goto err_group;
+	rc = -ENOMEM;
+	p->set = set_get(vfio, v->set_key ? v->set_key : v);
+	if (!p->set)
+		goto err_group;
+	rc = device_tree_init(p);
+	if (rc)
+		goto err_tree;
+	v->priv = p;
+	mutex_lock(&p->group->lock);
+	TAILQ_INSERT_HEAD(&p->group->devices, p, link);
+	mutex_unlock(&p->group->lock);
+	return 0;
+
+err_tree:
+	device_tree_fini(p);
+	set_put(p->set);
+err_group:
+	vfio_group_leave(p->group);
+err_index:
+	ids_free(&vfio->indexes, p->index);
+	return rc;
+}
+
+int vfio_register(struct vfio *vfio, struct vfio_device *v)
+{
+	struct vfio_device_priv *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return -ENOMEM;
+	p->vfio = vfio;
+	p->v = v;
+	p->refs = 1;
+	mutex_lock(&vfio->lock);
+	rc = register_locked(vfio, p);
+	mutex_unlock(&vfio->lock);
+	if (rc)
+		free(p);
+	return rc;
+}
+
+static void log_user(struct vfio_device_priv *p)
+{
+	struct vfio_user u;
+
+	if (vfio_user_of(p->vfio, p->group->id, &u))
+		log_msg(p->vfio->log, LOG_INFO, "vfio: %s is in use by %s (pid %d): waiting until it lets go",
+			p->v->dev->name, u.comm, (int)u.pid);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Wait for the last reference, at most until the next request is due; true: it is gone. */
+static bool wait_once(struct vfio_device_priv *p, uint64_t due)
+{
+	struct vfio *vfio = p->vfio;
+	uint64_t now;
+
+	SCOPED_LOCK(&vfio->device_lock);
+	while (p->refs > 0) { /* woken for other devices too */
+		now = now_ms();
+		if (now >= due)
+			return false;
+		cond_wait_ms(&vfio->device_released, &vfio->device_lock, (unsigned)(due - now));
+	}
+	return true;
+}
+
+/* Drop the registration's own reference and wait for those of the files. */
+static void wait_released(struct vfio_device_priv *p)
+{
+	vfio_device_put(p);
+	for (unsigned count = 0; !wait_once(p, count ? now_ms() + p->vfio->request_ms : 0); count++) {
+		if (count == 0)
+			log_user(p);
+		if (p->v->ops->request)
+			p->v->ops->request(p->v, count);
+	}
+}
+
+void vfio_unregister(struct vfio_device *v)
+{
+	struct vfio_device_priv *p = v->priv;
+	struct vfio *vfio = p->vfio;
+
+	mutex_lock(&p->group->lock);
+	TAILQ_REMOVE(&p->group->devices, p, link);
+	mutex_unlock(&p->group->lock);
+	device_tree_fini(p);
+	wait_released(p);
+	mutex_lock(&vfio->lock);
+	vfio_group_leave(p->group);
+	set_put(p->set);
+	ids_free(&vfio->indexes, p->index);
+	mutex_unlock(&vfio->lock);
+	v->priv = NULL;
+	free(p);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Groups: the node /dev/vfio/<id>, its single opener, and the way from there to a container and to device
+ * files. See priv.h for who holds whom; here it matters that
+ *
+ * - group->lock is held over GET_DEVICE_FD's lookup and open together, so that the container cannot go away
+ *   between them, but never over a copy from or to the caller, nor over putting a file (a release takes it);
+ * - a dead group (no devices left) keeps its memory while its file is open, and answers -ENODEV.
+ *
+ * Spec: 10, 3.7. Groups set to an iommufd (3.9) and cdev users (the -EBUSY of 3.7's open) have their place
+ * where group->container is tested here.
+ */
+#include "vfio/priv.h"
+#include "abi/vfio.h"
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define NAME_SIZE 4096 /* GET_DEVICE_FD's string, NUL included */
+
+static int group_open(void *priv, struct task *t, int oflags, struct file **out);
+
+/* ---- the object: made and ended under vfio->lock ---- */
+
+void vfio_group_put(struct vfio_group *g)
+{
+	if (!ref_put(&g->ref))
+		return;
+	mutex_fini(&g->lock);
+	free(g);
+}
+
+static int dev_show(void *priv, FILE *out)
+{
+	struct vfio_group *g = priv;
+
+	fprintf(out, "%u:%u\n", VFIO_GROUP_MAJOR, g->minor);
+	return 0;
+}
+
+static const struct attr group_attrs[] = {
+	{ .name = "dev", .mode = 0444, .show = dev_show },
+	ATTR_END,
+};
+
+static void group_tree_fini(struct vfio_group *g)
+{
+	tree_removef(g->vfio->tree, "/dev/vfio/%u", g->id);
+	tree_removef(g->vfio->tree, "/sys/class/vfio/%u", g->id);
+}
+
+static int group_tree_init(struct vfio_group *g)
+{
+	char path[64];
+	int rc;
+
+	snprintf(path, sizeof(path), "/sys/class/vfio/%u", g->id);
+	rc = tree_attrs(g->vfio->tree, path, group_attrs, g);
+	if (rc)
+		return rc;
+	snprintf(path, sizeof(path), "/dev/vfio/%u", g->id);
+	return tree_chr(g->vfio->tree, path, 0600, makedev(VFIO_GROUP_MAJOR, g->minor), group_open, g);
+}
+
+static int group_create(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out)
+{
+	struct vfio_group *g = calloc(1, sizeof(*g));
+	int rc;
+
+	if (!g)
+		return -ENOMEM;
+	g->vfio = vfio;
+	mutex_init(&g->lock, RANK_VFIO_GROUP);
+	ref_init(&g->ref);
+	TAILQ_INIT(&g->devices);
+	g->id = iommu_group_id(ig);
+	rc = ids_alloc(&vfio->minors, &g->minor);
+	if (rc)
+		goto err_free;
+	g->iommu = iommu_group_get(ig);
+	rc = group_tree_init(g);
+	if (rc)
+		goto err_tree;
+	TAILQ_INSERT_TAIL(&vfio->groups, g, link);
+	*out = g;
+	return 0;
+
+err_tree:
+	group_tree_fini(g);
+	iommu_group_put(g->iommu);
+	ids_free(&vfio->minors, g->minor);
+err_free:
+	vfio_group_put(g);
+	return rc;
+}
+
+int vfio_group_join(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out)
+{
+	struct vfio_group *g;
+
+	if (!ig)
+		return -EINVAL;
+	TAILQ_FOREACH(g, &vfio->groups, link) {
+		if (g->iommu == ig)
+			break;
+	}
+	if (!g) {
+		int rc = group_create(vfio, ig, &g);
+
+		if (rc)
+			return rc;
+	}
+	g->ndevices++;
+	*out = g;
+	return 0;
+}
+
+void vfio_group_leave(struct vfio_group *g)
+{
+	struct vfio *vfio = g->vfio;
+	struct iommu_group *ig;
+
+	assert(g->ndevices > 0);
+	if (--g->ndevices)
+		return;
+	TAILQ_REMOVE(&vfio->groups, g, link);
+	group_tree_fini(g);
+	mutex_lock(&g->lock);
+	assert(TAILQ_EMPTY(&g->devices));
+	if (g->container)
+		vfio_container_detach(g);
+	ig = g->iommu;
+	g->iommu = NULL;
+	mutex_unlock(&g->lock);
+	ids_free(&vfio->minors, g->minor);
+	iommu_group_put(ig);
+	vfio_group_put(g);
+}
+
+/* ---- requests ---- */
+
+static long get_status_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
+{
+	struct vfio_group_status st;
+	int rc = ucopy_argsz(t, &st, arg, VFIO_GROUP_STATUS_MINSZ);
+
+	if (rc)
+		return rc;
+	st.flags = 0;
+	mutex_lock(&g->lock);
+	if (!g->iommu)
+		rc = -ENODEV;
+	else if (g->container)
+		st.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
+	else if (!iommu_group_claimed(g->iommu))
+		st.flags = VFIO_GROUP_FLAGS_VIABLE;
+	mutex_unlock(&g->lock);
+	if (rc)
+		return rc;
+	return task_copy_out(t, arg, &st, sizeof(st));
+}
+
+/* @foreign: the descriptor is open, but not one of the machine's files. */
+static int set_container(struct vfio_group *g, struct file *f, bool foreign)
+{
+	struct vfio_container *c;
+
+	SCOPED_LOCK(&g->lock);
+	if (g->container)
+		return -EINVAL;
+	if (!g->iommu)
+		return -ENODEV;
+	c = foreign ? NULL : vfio_container_of(f);
+	return c ? vfio_container_attach(c, g) : -EBADFD;
+}
+
+static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
+{
+	struct file *f = NULL;
+	int32_t fd;
+	int rc = task_copy_in(t, &fd, arg, sizeof(fd));
+	bool foreign;
+
+	if (rc)
+		return rc;
+	rc = task_file_get(t, fd, &f);
+	foreign = rc == -EBADFD;
+	if (rc && !foreign)
+		return rc;
+	rc = set_container(g, f, foreign);
+	file_put(f);
+	return rc;
+}
+
+static long unset_container_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
+{
+	SCOPED_LOCK(&g->lock);
+	if (!g->container)
+		return -EINVAL;
+	if (g->container_users != 1)
+		return -EBUSY;
+	vfio_container_detach(g);
+	return 0;
+}
+
+static int open_named(struct vfio_group *g, struct task *t, const char *name, struct file **out)
+{
+	struct vfio_device_priv *p = NULL;
+	int rc;
+
+	mutex_lock(&g->lock);
+	rc = vfio_device_find(g, name, &p);
+	if (!rc)
+		rc = vfio_device_open(p, t, out);
+	mutex_unlock(&g->lock);
+	if (rc && p)
+		vfio_device_put(p);
+	return rc;
+}
+
+static long get_device_fd_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
+{
+	AUTO_FREE char *name = malloc(NAME_SIZE);
+	struct file *f;
+	ssize_t n;
+	int rc;
+
+	if (!name)
+		return -ENOMEM;
+	n = ucopy_string(t, name, arg, NAME_SIZE);
+	if (n < 0)
+		return n;
+	rc = open_named(g, t, name, &f);
+	if (rc)
+		return rc;
+	rc = task_fd_install(t, f, O_RDWR | O_CLOEXEC);
+	file_put(f); /* a failed install ends in the file's release, which undoes the open */
+	return rc;
+}
+
+VFIO_IOCTL_TABLE(group_ioctl, struct vfio_group);
+static const struct group_ioctl group_ioctls[] = {
+	{ VFIO_GROUP_GET_STATUS, get_status_ioctl },
+	{ VFIO_GROUP_SET_CONTAINER, set_container_ioctl },
+	{ VFIO_GROUP_UNSET_CONTAINER, unset_container_ioctl },
+	{ VFIO_GROUP_GET_DEVICE_FD, get_device_fd_ioctl },
+};
+
+static long group_file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(group_ioctls); i++) {
+		if (group_ioctls[i].cmd == cmd)
+			return group_ioctls[i].fn(f->priv, t, arg);
+	}
+	return -ENOTTY;
+}
+
+static void group_file_release(struct file *f)
+{
+	struct vfio_group *g = f->priv;
+
+	mutex_lock(&g->lock);
+	assert(g->container_users <= 1); /* an open device would hold the file */
+	if (g->container)
+		vfio_container_detach(g);
+	g->open_file = NULL;
+	mutex_unlock(&g->lock);
+	vfio_group_put(g);
+}
+
+static const struct file_ops group_file_ops = {
+	.name = "/dev/vfio/<group>",
+	.ioctl = group_file_ioctl,
+	.release = group_file_release,
+};
+
+static int group_open(void *priv, struct task *t, int oflags, struct file **out)
+{
+	struct vfio_group *g = priv;
+	struct file *f;
+	int rc;
+
+	SCOPED_LOCK(&g->lock);
+	if (!g->iommu)
+		return -ENODEV;
+	if (g->open_file)
+		return -EBUSY;
+	rc = file_create(t, &group_file_ops, g, oflags, S_IFCHR | 0600, &f);
+	if (rc)
+		return rc;
+	f->rdev = makedev(VFIO_GROUP_MAJOR, g->minor);
+	ref_get(&g->ref);
+	g->open_file = f;
+	*out = f;
+	return 0;
+}
+
+int vfio_group_of_file(struct file *f, struct iommu_group **out)
+{
+	struct vfio_group *g;
+
+	if (f->ops != &group_file_ops)
+		return -EINVAL;
+	g = f->priv;
+	SCOPED_LOCK(&g->lock);
+	if (!g->iommu)
+		return -EINVAL;
+	*out = g->iommu;
+	return 0;
+}
+
+static void group_user(struct vfio_group *g, struct vfio_user *out)
+{
+	struct vfio_device_priv *p;
+
+	snprintf(out->node, sizeof(out->node), "/dev/vfio/%u", g->id);
+	out->group_open = true;
+	out->pid = g->open_file->opener;
+	memcpy(out->comm, g->open_file->opener_comm, sizeof(out->comm));
+	out->since = g->open_file->opened_at;
+	TAILQ_FOREACH(p, &g->devices, link)
+		out->device_open |= atomic_load(&p->open_count) > 0;
+}
+
+bool vfio_user_of(struct vfio *vfio, unsigned group_id, struct vfio_user *out)
+{
+	struct vfio_group *g;
+	bool open = false;
+
+	memset(out, 0, sizeof(*out));
+	SCOPED_LOCK(&vfio->lock);
+	TAILQ_FOREACH(g, &vfio->groups, link) {
+		if (g->id != group_id)
+			continue;
+		mutex_lock(&g->lock);
+		open = g->open_file != NULL;
+		if (open)
+			group_user(g, out);
+		mutex_unlock(&g->lock);
+		break;
+	}
+	return open;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MAP_DMA and UNMAP_DMA. The tree holds disjoint ranges, so two keys compare equal exactly when they
+ * overlap, and one search finds "the mapping at or above an address".
+ *
+ * A mapping is pinned, then translated in every domain, then put into the tree; it leaves in the opposite
+ * order. UNMAP_DMA removes the translations of everything it takes with one call for each domain, so that DMA
+ * under way is waited for once, not once for each mapping. Mappings are never split.
+ *
+ * The instance's lock is held over pinning: who maps again meanwhile is the same program.
+ */
+#include "vfio/type1.h"
+#include <string.h>
+
+static int mapping_compare(struct type1_mapping *a, struct type1_mapping *b)
+{
+	if (a->last < b->start)
+		return -1;
+	return a->start > b->last;
+}
+
+RB_GENERATE_INTERNAL(type1_tree, type1_mapping, node, mapping_compare, static __attribute__((unused)))
+
+/* ---- the tree ---- */
+
+struct type1_mapping *type1_mapping_at(struct vfio_type1 *t1, iova_t iova)
+{
+	struct type1_mapping key = { .start = iova, .last = iova };
+
+	return RB_NFIND(type1_tree, &t1->mappings, &key);
+}
+
+struct type1_mapping *type1_mapping_next(struct type1_mapping *m)
+{
+	return RB_NEXT(type1_tree, , m);
+}
+
+static struct type1_mapping *find_overlap(struct vfio_type1 *t1, iova_t start, iova_t last)
+{
+	struct type1_mapping key = { .start = start, .last = last };
+
+	return RB_FIND(type1_tree, &t1->mappings, &key);
+}
+
+bool type1_overlaps(struct vfio_type1 *t1, iova_t start, iova_t last)
+{
+	return find_overlap(t1, start, last) != NULL;
+}
+
+bool type1_bisects(struct vfio_type1 *t1, iova_t start, iova_t last)
+{
+	struct type1_mapping *m = find_overlap(t1, start, start);
+
+	if (m && m->start != start)
+		return true;
+	m = find_overlap(t1, last, last);
+	return m && m->last != last;
+}
+
+static uint64_t mapping_length(const struct type1_mapping *m)
+{
+	return m->last - m->start + 1;
+}
+
+/* ---- map ---- */
+
+int type1_domain_map(struct iommu_domain *dom, const struct type1_mapping *m)
+{
+	const struct mem_piece *pieces;
+	unsigned n = mem_pin_pieces(m->pin, &pieces);
+	iova_t iova = m->start;
+
+	for (unsigned i = 0; i < n; i++) {
+		int rc = iommu_map(dom, iova, pieces[i].phys, pieces[i].length, m->prot);
+
+		if (rc) {
+			if (iova != m->start)
+				iommu_unmap(dom, m->start, iova - m->start);
+			return rc;
+		}
+		iova += pieces[i].length;
+	}
+	return 0;
+}
+
+static int map_all_domains(struct vfio_type1 *t1, const struct type1_mapping *m)
+{
+	struct type1_domain *d, *undo;
+
+	LIST_FOREACH(d, &t1->domains, link) {
+		int rc = type1_domain_map(d->iommu, m);
+
+		if (rc) {
+			LIST_FOREACH(undo, &t1->domains, link) {
+				if (undo == d)
+					break;
+				iommu_unmap(undo->iommu, m->start, mapping_length(m));
+			}
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static void unmap_all_domains(struct vfio_type1 *t1, iova_t start, iova_t last)
+{
+	struct type1_domain *d;
+
+	LIST_FOREACH(d, &t1->domains, link)
+		iommu_unmap(d->iommu, start, last - start + 1);
+}
+
+static bool valid_range(const struct vfio_type1 *t1, iova_t start, iova_t last)
+{
+	for (unsigned i = 0; i < t1->nvalid; i++) {
+		if (start >= t1->valid[i].start && last <= t1->valid[i].last)
+			return true;
+	}
+	return t1->nvalid == 0;
+}
+
+/* Steps 6 to 11 of spec 10, 4.2. */
+static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_map *a)
+{
+	struct type1_mapping *m;
+	iova_t last = a->iova + a->size - 1;
+	int rc;
+
+	if (type1_overlaps(t1, a->iova, last))
+		return -EEXIST;
+	if (!t1->dma_avail)
+		return -ENOSPC;
+	if (!valid_range(t1, a->iova, last))
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->start = a->iova;
+	m->last = last;
+	m->prot = (a->flags & VFIO_DMA_MAP_FLAG_READ ? MEM_READ : 0) |
+		  (a->flags & VFIO_DMA_MAP_FLAG_WRITE ? MEM_WRITE : 0);
+	rc = mem_pin(t1->vfio->mem, t, a->vaddr, a->size, a->iova, m->prot, true, &m->pin);
+	if (rc)
+		goto err_free;
+	rc = -EINVAL;
+	if (t1->dirty_tracking && a->size / type1_pgsize(t1) > INT32_MAX)
+		goto err_unpin;
+	rc = map_all_domains(t1, m);
+	if (rc)
+		goto err_unpin;
+	RB_INSERT(type1_tree, &t1->mappings, m);
+	t1->dma_avail--;
+	return 0;
+
+err_unpin:
+	mem_unpin(m->pin);
+err_free:
+	free(m);
+	return rc;
+}
+
+/* MAP_DMA with VADDR: the pages of an invalidated mapping have moved in the program's address space. */
+static int revalidate_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_map *a)
+{
+	iova_t last = a->iova + a->size - 1;
+	struct type1_mapping *m = find_overlap(t1, a->iova, last);
+	int rc;
+
+	if (!m)
+		return -ENOENT;
+	if (!m->vaddr_invalid || m->start != a->iova || m->last != last)
+		return -EINVAL;
+	rc = mem_pin_repoint(m->pin, t, a->vaddr);
+	if (rc)
+		return rc;
+	m->vaddr_invalid = false;
+	t1->nvaddr_invalid--;
+	return 0;
+}
+
+/* Steps 2 and 3: what can be said without the instance. */
+static int check_map(const struct vfio_iommu_type1_dma_map *a)
+{
+	const uint32_t access = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+
+	if (a->flags & ~(access | VFIO_DMA_MAP_FLAG_VADDR))
+		return -EINVAL;
+	if (!a->size)
+		return -EINVAL;
+	if (a->iova + a->size - 1 < a->iova || a->vaddr + a->size - 1 < a->vaddr)
+		return -EOVERFLOW;
+	if (!a->flags || ((a->flags & VFIO_DMA_MAP_FLAG_VADDR) && (a->flags & access)))
+		return -EINVAL;
+	return 0;
+}
+
+long type1_map_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
+{
+	struct vfio_iommu_type1_dma_map a;
+	int rc = ucopy_argsz(t, &a, arg, VFIO_IOMMU_TYPE1_DMA_MAP_MINSZ);
+
+	if (!rc)
+		rc = check_map(&a);
+	if (rc)
+		return rc;
+	SCOPED_LOCK(&t1->lock);
+	if (!IS_ALIGNED(a.iova | a.vaddr | a.size, type1_pgsize(t1)))
+		return -EINVAL;
+	if (a.flags & VFIO_DMA_MAP_FLAG_VADDR)
+		return revalidate_locked(t1, t, &a);
+	return map_locked(t1, t, &a);
+}
+
+/* ---- unmap ---- */
+
+/* A checked UNMAP_DMA. */
+struct unmap {
+	iova_t start, last;
+	uint32_t flags;
+	struct vfio_bitmap bitmap; /* with GET_DIRTY_BITMAP */
+	uint64_t removed;          /* result, bytes */
+};
+
+static void forget(struct vfio_type1 *t1, struct type1_mapping *m)
+{
+	RB_REMOVE(type1_tree, &t1->mappings, m);
+	mem_unpin(m->pin);
+	if (m->vaddr_invalid)
+		t1->nvaddr_invalid--;
+	t1->dma_avail++;
+	free(m);
+}
+
+void type1_unpin_all(struct vfio_type1 *t1)
+{
+	struct type1_mapping *m;
+
+	while ((m = RB_MIN(type1_tree, &t1->mappings)))
+		forget(t1, m);
+}
+
+static struct type1_mapping *first_to_unmap(struct vfio_type1 *t1, const struct unmap *u)
+{
+	struct type1_mapping *m = type1_mapping_at(t1, u->start);
+
+	/* v1: a mapping that begins before the range ends the search (spec 10, 4.3) */
+	return m && m->start <= u->last && m->start >= u->start ? m : NULL;
+}
+
+static struct type1_mapping *next_to_unmap(struct type1_mapping *m, const struct unmap *u)
+{
+	m = type1_mapping_next(m);
+	return m && m->start <= u->last ? m : NULL;
+}
+
+/* Mark everything in range; a mapping marked before undoes what this call has marked. */
+static int invalidate_locked(struct vfio_type1 *t1, struct unmap *u)
+{
+	struct type1_mapping *m, *undo;
+
+	for (m = first_to_unmap(t1, u); m; m = next_to_unmap(m, u)) {
+		if (m->vaddr_invalid)
+			goto err;
+		m->vaddr_invalid = true;
+		t1->nvaddr_invalid++;
+		u->removed += mapping_length(m);
+	}
+	return 0;
+
+err:
+	for (undo = first_to_unmap(t1, u); undo != m; undo = next_to_unmap(undo, u)) {
+		undo->vaddr_invalid = false;
+		t1->nvaddr_invalid--;
+	}
+	return -EINVAL;
+}
+
+static int remove_locked(struct vfio_type1 *t1, struct task *t, struct unmap *u)
+{
+	struct type1_mapping *first = first_to_unmap(t1, u), *m, *next, *stop = NULL;
+	iova_t last = 0;
+	int rc = 0;
+
+	for (m = first; m; m = next_to_unmap(m, u)) {
+		if (u->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
+			rc = type1_dirty_write(t1, t, &u->bitmap, u->start, m);
+		if (rc) {
+			stop = m; /* this one and those above it stay */
+			break;
+		}
+		last = m->last;
+	}
+	if (first == stop)
+		return rc;
+	unmap_all_domains(t1, first->start, last);
+	for (m = first; m != stop; m = next) {
+		next = next_to_unmap(m, u);
+		u->removed += mapping_length(m);
+		forget(t1, m);
+	}
+	return rc;
+}
+
+/* Steps 4 to 8 of spec 10, 4.3. */
+static int unmap_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_unmap *a,
+			struct unmap *u)
+{
+	bool all = a->flags & VFIO_DMA_UNMAP_FLAG_ALL;
+	uint64_t pgsize = type1_pgsize(t1);
+
+	if (!IS_ALIGNED(a->iova, pgsize))
+		return -EINVAL;
+	if (all) {
+		if (a->iova || a->size)
+			return -EINVAL;
+		u->last = UINT64_MAX;
+	} else {
+		if (!a->size || !IS_ALIGNED(a->size, pgsize))
+			return -EINVAL;
+		u->last = a->iova + a->size - 1;
+		if (u->last < a->iova)
+			return -EOVERFLOW;
+	}
+	u->start = a->iova;
+	u->flags = a->flags;
+	if ((a->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) && (!t1->dirty_tracking || u->bitmap.pgsize != pgsize))
+		return -EINVAL;
+	if (t1->v2 && !all && type1_bisects(t1, u->start, u->last))
+		return -EINVAL;
+	if (a->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
+		return invalidate_locked(t1, u);
+	return remove_locked(t1, t, u);
+}
+
+/* Steps 1 and 2. */
+static int check_unmap(struct task *t, uint64_t arg, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
+{
+	const uint32_t no_bitmap = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
+	int rc;
+
+	if (a->flags & ~(no_bitmap | VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
+		return -EINVAL;
+	if (!(a->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
+		return 0;
+	if ((a->flags & no_bitmap) || a->argsz < sizeof(*a) + sizeof(u->bitmap))
+		return -EINVAL;
+	rc = task_copy_in(t, &u->bitmap, arg + sizeof(*a), sizeof(u->bitmap));
+	return rc ? rc : type1_bitmap_check(&u->bitmap, a->size);
+}
+
+long type1_unmap_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
+{
+	struct vfio_iommu_type1_dma_unmap a;
+	struct unmap u = { .removed = 0 };
+	int rc = ucopy_argsz(t, &a, arg, VFIO_IOMMU_TYPE1_DMA_UNMAP_MINSZ);
+
+	if (!rc)
+		rc = check_unmap(t, arg, &a, &u);
+	if (rc)
+		return rc;
+	mutex_lock(&t1->lock);
+	rc = unmap_locked(t1, t, &a, &u);
+	mutex_unlock(&t1->lock);
+	if (rc)
+		return rc;
+	a.size = u.removed;
+	return task_copy_out(t, arg, &a, sizeof(a));
+}
