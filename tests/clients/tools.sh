@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The tools people look at PCI devices with, and plain shell.
+. "$(dirname "$0")/lib.sh"
+need lspci
+
+run()
+{
+	timeout 120 "$uvfio" run -q -- "$@"
+}
+
+# expect NAME TEXT COMMAND...: the command succeeds and prints TEXT
+expect()
+{
+	name=$1 text=$2
+	shift 2
+	# shellcheck disable=SC2016
+	check "$name" sh -c 'out=$("$@" 2>&1); s=$?; echo "$out"; [ $s -eq 0 ] && echo "$out" | grep -qF -- "$0"' "$text" "$@"
+}
+
+expect lspci-ioat '01:00.0' "$uvfio" run -q -- lspci -nn
+expect lspci-ids '[1234:11e8]' "$uvfio" run -q -- lspci -nn
+expect lspci-driver 'Kernel driver in use: vfio-pci' "$uvfio" run -q -- lspci -vvv -nn -s 01:00.0
+expect lspci-msix 'MSI-X:' "$uvfio" run -q -- lspci -vvv -s 01:00.0
+expect lspci-acs 'ACSCtl:' "$uvfio" run -q -- lspci -vvv -s 00:01.0
+expect find-groups '/sys/kernel/iommu_groups/' "$uvfio" run -q -- find /sys/kernel/iommu_groups
+expect find-device '0000:01:00.0' "$uvfio" run -q -- find /sys/kernel/iommu_groups
+expect cat-vendor 0x8086 "$uvfio" run -q -- cat /sys/bus/pci/devices/0000:01:00.0/vendor
+expect glob-cd 0000:01:00.0 "$uvfio" run -q -- sh -c 'cd /sys/bus/pci/devices && echo *'
+expect cd-relative 0x1234 "$uvfio" run -q -- sh -c 'cd /sys/bus/pci/devices/0000:00:03.0 && cat vendor'
+expect pwd /sys/bus/pci/devices "$uvfio" run -q -- sh -c 'cd /sys/bus/pci/devices && /bin/pwd'
+expect readlink-group 'iommu_groups/' "$uvfio" run -q -- readlink /sys/bus/pci/devices/0000:01:00.0/iommu_group
+expect realpath /sys/devices/pci0000:00/ "$uvfio" run -q -- realpath /sys/bus/pci/devices/0000:01:00.0
+expect node 'crw-' "$uvfio" run -q -- ls -l /dev/vfio/vfio
+
+# One machine for the whole tree: what one process writes the next one sees.
+expect override-seen vfio-pci "$uvfio" run -q -- sh -c '
+	echo vfio-pci > /sys/bus/pci/devices/0000:04:00.0/driver_override
+	cat /sys/bus/pci/devices/0000:04:00.0/driver_override'
+expect override-probe vfio-pci "$uvfio" run -q -- sh -c '
+	echo vfio-pci > /sys/bus/pci/devices/0000:04:00.0/driver_override &&
+	echo 0000:04:00.0 > /sys/bus/pci/drivers_probe &&
+	basename $(readlink /sys/bus/pci/devices/0000:04:00.0/driver)'
+expect errno-reaches-the-shell 'No such device' "$uvfio" run -q -- sh -c '
+	! echo 0000:00:1e.7 > /sys/bus/pci/drivers/vfio-pci/bind'
+expect errno-in-bash 'Device or resource busy' "$uvfio" run -q -- bash -c '
+	! echo 0000:01:00.0 > /sys/bus/pci/drivers/vfio-pci/bind'
+expect tee 'No such device' "$uvfio" run -q -- sh -c '! echo nonsense | tee /sys/bus/pci/drivers/vfio-pci/unbind'
+expect cat-into vfio-pci "$uvfio" run -q -- sh -c '
+	printf vfio-pci > /tmp/uvfio-word.$$ && cat /tmp/uvfio-word.$$ > /sys/bus/pci/devices/0000:04:00.0/driver_override
+	rm /tmp/uvfio-word.$$; cat /sys/bus/pci/devices/0000:04:00.0/driver_override'
+expect list-live 0000:00 "$uvfio" run -q -- "$uvfio" list
+expect explain-live 'nic' "$uvfio" run -q -- "$uvfio" explain 0000:02:00.0
+
+check status-0 run true
+check status-3 sh -c '"$0" run -q -- sh -c "exit 3"; test $? -eq 3' "$uvfio"
+check status-signal sh -c '"$0" run -q -- sh -c "kill -SEGV \$\$"; test $? -eq 139' "$uvfio"
+check status-missing sh -c '"$0" run -q -- /no/such/program; test $? -eq 127' "$uvfio"
+check not-ours sh -c 'a=$(cat /proc/version); b=$("$0" run -q -- cat /proc/version); test "$a" = "$b"' "$uvfio"
+
+if command -v dpdk-devbind.py > /dev/null; then
+	expect devbind-status '0000:01:00.0' "$uvfio" run -q -- dpdk-devbind.py --status
+	expect devbind-bind 'drv=vfio-pci' "$uvfio" run -q -- sh -c '
+		dpdk-devbind.py -b vfio-pci 0000:04:00.0 && dpdk-devbind.py --status | grep 04:00.0'
+fi
+if command -v driverctl > /dev/null; then
+	expect driverctl vfio-pci "$uvfio" run -q -- sh -c '
+		driverctl --nosave set-override 0000:04:00.0 vfio-pci &&
+		basename $(readlink /sys/bus/pci/devices/0000:04:00.0/driver)'
+fi
+finish
