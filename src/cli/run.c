@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* run and doctor. The exit status, or the signal, is the program's. */
+#include "cli/cli.h"
+#include "front/supervisor/supervisor.h"
+#include "machine/machine.h"
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Die as the program died, so that a shell says the same; but one core file is enough. */
+static int die_alike(int status)
+{
+	struct rlimit none = { 0, 0 };
+	sigset_t set;
+
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	setrlimit(RLIMIT_CORE, &none);
+	signal(WTERMSIG(status), SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, WTERMSIG(status));
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(WTERMSIG(status));
+	return 128 + WTERMSIG(status);
+}
+
+int cli_run(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "machine", required_argument, NULL, 'm' }, { "quiet", no_argument, NULL, 'q' }, { 0 },
+	};
+	struct super_options o = { 0 };
+	struct machine *m;
+	int c, rc, status = 0;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "+m:q", options, NULL)) != -1) {
+		if (c == 'm')
+			o.machine_file = optarg;
+		else if (c == 'q')
+			o.quiet = true;
+		else
+			return 2;
+	}
+	if (optind == argc) {
+		fprintf(stderr, "uvfio run: which program? e.g. uvfio run -- ls -l /dev/vfio\n");
+		return 2;
+	}
+	m = cli_boot(o.machine_file);
+	if (!m)
+		return 125;
+	rc = super_run(m, &o, argv + optind, &status);
+	if (!o.quiet)
+		machine_report(m, stderr);
+	machine_destroy(m);
+	if (rc < 0) {
+		fprintf(stderr, "uvfio: cannot run %s: %s; see: uvfio doctor\n", argv[optind], strerror(-rc));
+		return rc == -ENOENT ? 127 : rc == -EACCES ? 126 : 125;
+	}
+	return die_alike(status);
+}
+
+int cli_doctor(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return super_doctor(stdout) < 0;
+}
