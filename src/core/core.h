@@ -67,7 +67,7 @@ struct bus_ops {
 	/* Before a probe: spec 10, 2.4 step 3. 0; -EBUSY, -EPROBE_DEFER. Undone by dma_cleanup. */
 	int (*dma_configure)(struct dev *dev, struct drv *drv);
 	void (*dma_cleanup)(struct dev *dev, struct drv *drv);
-	/* Around drv_ops: spec 10, 2.4 step 5; they call drv->ops. NULL: drv->ops directly. The match is repeated before. */
+	/* Around drv_ops: spec 10, 2.4 step 5; they call drv->ops. NULL: drv->ops directly. Called after a second match. */
 	int (*probe)(struct dev *dev, struct drv *drv);
 	void (*remove)(struct dev *dev, struct drv *drv);
 	/* The ids a new_id line is compared with */
@@ -78,7 +78,7 @@ struct bus_ops {
 	int (*rescan)(struct bus *bus);
 };
 
-/* One device. Embedded in struct pci_dev. @driver is set before its probe is called and cleared after its remove returned. */
+/* One device. Embedded in struct pci_dev. @driver is set before probe is called and cleared after remove returned. */
 struct dev {
 	char name[16];          /* "0000:01:00.0" */
 	char sysfs[256];        /* [I] "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0" */
@@ -93,6 +93,7 @@ struct dev {
 	bool can_match;         /* [bus->lock] early enumeration: matches nothing before dev_autoprobe() sets it */
 	TAILQ_ENTRY(dev) link;
 	/* core's own */
+	bool listed;            /* [bus->lock] between dev_add() and dev_del() */
 	bool deferred;          /* [bus->lock] on the list of those to be probed again */
 	TAILQ_ENTRY(dev) deferred_link;
 };
@@ -132,12 +133,15 @@ void dev_put(struct dev *dev);
 struct dev *dev_find(struct bus *bus, const char *name);
 /** dev_driver - a snapshot of the bound driver, NULL: none */
 struct drv *dev_driver(struct dev *dev);
-/** dev_for_each - call @fn with a reference held, in the order devices were added; stops at its first non-zero result */
+/** dev_for_each - call @fn with a reference held, in the order of dev_add(); stops at its first non-zero result */
 int dev_for_each(struct bus *bus, int (*fn)(struct dev *dev, void *ctx), void *ctx);
 /** dev_override - set or clear (NULL) driver_override, as the sysfs file does. -ENOMEM; -EINVAL too long */
 int dev_override(struct dev *dev, const char *name);
 
-/** drv_register - sysfs (drivers/NAME/{bind,unbind,new_id,remove_id}), then try unbound devices. -EBUSY the name is taken */
+/**
+ * drv_register - sysfs (drivers/NAME/{bind,unbind,new_id,remove_id}), then try unbound devices if the bus autoprobes
+ * Return: 0; -EBUSY the name is taken; -ENOMEM
+ */
 int drv_register(struct bus *bus, struct drv *drv);
 /** drv_unregister - remove from sysfs, unbind its devices (may block); nobody uses @drv afterwards */
 void drv_unregister(struct drv *drv);
