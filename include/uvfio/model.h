@@ -5,7 +5,8 @@
  * copy, docs/MODELS.md the page to read.
  *
  * Context of the callbacks: several may run at once on different threads (a program may have many);
- * a model guards its state with its own lock, and may call every function below with it held.
+ * a model guards its state with its own lock, and may call every function below with it held, but for
+ * pci_dma_*(): the target of a transfer may be a BAR, the model's own included.
  */
 #ifndef UVFIO_MODEL_H
 #define UVFIO_MODEL_H
@@ -63,6 +64,13 @@ struct pci_model {
 	/* extended_config_writable dwords; @offset of the dword */
 	uint32_t (*config_read)(void *state, unsigned offset);
 	void (*config_write)(void *state, unsigned offset, uint32_t value, uint32_t mask);
+
+	/*
+	 * One of the "args" of the machine file that changes what the function looks like, before its config
+	 * space is built: called for each in turn with a copy of the model to change. 0; -EINVAL with the
+	 * reason in @err (an unknown arg too). NULL: the model takes no args.
+	 */
+	int (*shape)(struct pci_model *copy, const char *arg, char *err, size_t err_size);
 };
 
 /* ---- what a model may call ---- */
@@ -89,6 +97,9 @@ const char *pci_dev_name(const struct pci_dev *dev);
  */
 void pci_mirror_set(struct pci_dev *dev, unsigned bar, uint64_t offset, const void *data, unsigned width);
 void pci_mirror_clear(struct pci_dev *dev, unsigned bar, uint64_t offset, unsigned width);
+
+/** pci_bar_memory - the bytes of a plain BAR; 0; -EINVAL outside of it, or the BAR is not plain */
+int pci_bar_memory(struct pci_dev *dev, unsigned bar, uint64_t offset, void *data, size_t n, bool write);
 
 /* A worker thread of a model: runs when kicked, one at a time. */
 struct pci_worker;
