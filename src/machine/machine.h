@@ -47,5 +47,7 @@ int machine_list(struct machine *m, bool json, FILE *out);
 int machine_explain(struct machine *m, const char *what, FILE *out);
 /** machine_report - what happened: DMA moved, faults with their history, mappings left. For the end of a run. */
 void machine_report(struct machine *m, FILE *out);
+/** machine_dma_faults - DMA accesses that the IOMMU refused, since the start (iommu_faults' total) */
+uint64_t machine_dma_faults(struct machine *m);
 
 #endif
