@@ -9,7 +9,8 @@
 
 enum lock_rank {
 	RANK_NONE = 0,       /* not checked: leaf locks of tests */
-	RANK_SUPER_PROC,     /* front/supervisor: one process of the tree */
+	RANK_SUPER_RELEASE,  /* front/supervisor: releasing what programs have closed, in order */
+	RANK_SUPER_BACKING,  /* front/supervisor: mirroring a directory */
 	RANK_MACHINE,        /* machine: hot-plug, list of open files */
 	RANK_PCI_HOTPLUG,    /* pci: functions come and go one at a time, as Linux's rescan-remove lock */
 	RANK_DEVICE,         /* core: one device's bind/unbind/reset ("device lock") */
@@ -33,13 +34,17 @@ enum lock_rank {
 	RANK_MODEL,          /* devices: a model's own state */
 	RANK_PCI,            /* pci: config bytes, MSI-X table of one function */
 	RANK_PCI_INTX,       /* pci: interrupt line */
-	RANK_PCI_DMA,        /* pci: waiting for DMA to end, worker queues */
+	RANK_PCI_WORKER,     /* pci: a model's worker */
 	RANK_MEM,            /* mem: region table, pins */
 	RANK_PCI_PEER,       /* pci: queue of peer-to-peer accesses; a leaf, taken inside mem's window access */
 	RANK_IOMMU_FAULT,    /* iommu: fault ring, a domain's recently unmapped ranges */
 	RANK_IRQ_TRIGGER,    /* vfio/pci: which eventfd an interrupt signals; a leaf */
 	RANK_TREE,           /* file: sysfs tree */
+	RANK_SUPER_WINDOW,   /* front/supervisor: redirected attributes */
+	RANK_SUPER_PROC,     /* front/supervisor: one process; taken inside task_ops and mm_ops */
+	RANK_SUPER_TABLE,    /* front/supervisor: processes by number */
 	RANK_SUPER_FDS,      /* front/supervisor: who has which file */
+	RANK_SUPER_POOL,     /* front/supervisor: which thread takes the next call */
 	RANK_EVENT,          /* base: event loop */
 	RANK_LOG,            /* base: log ring */
 	RANK_LAST
