@@ -94,7 +94,7 @@ void iommu_group_owner(struct iommu_group *g, unsigned *count, void **owner);
 
 /** iommu_domain_create - an empty paging domain for devices like @d. -ENODEV no IOMMU; -ENOMEM */
 int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
-/** iommu_domain_destroy - nothing may be attached; NULL is fine */
+/** iommu_domain_destroy - nothing may be attached; mappings that are left go with it; NULL is fine */
 void iommu_domain_destroy(struct iommu_domain *dom);
 /** iommu_group_attach - move all members to @dom. -EBUSY a private domain is attached; -EINVAL other kind of IOMMU; rolled back on failure */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
@@ -110,12 +110,15 @@ const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom);
 
 /**
  * iommu_map - translate [@iova, +@length) to @phys with @prot (MEM_READ|MEM_WRITE)
- * Page multiples. Uses the largest pages that fit. Return: 0; -ENOMEM (nothing stays mapped); -EEXIST a page is mapped
+ * Page multiples. Uses the largest pages that fit. Nothing of it stays mapped on failure.
+ * Return: 0; -ENOMEM; -EEXIST a page is mapped; -EINVAL not page multiples, outside the aperture, no or unknown @prot
  */
 int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
 /**
  * iommu_unmap - remove all translations inside [@iova, +@length); the range must not cut a large page in two
  * On return no DMA of any device uses them. Returns bytes removed.
+ * Context: as all that changes what devices see (attach, detach, claim, release, leave) it waits for DMA that is
+ * under way: not from inside one, not with a lock that a mem_window's ops take.
  */
 uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length);
 /** iommu_translate - what a walk says, without fault: 0 or -EFAULT; for tests, dirty scans and GET_PA */
@@ -145,7 +148,7 @@ enum iommu_fault_reason {
 struct iommu_fault {
 	int64_t when;        /* CLOCK_REALTIME ns */
 	const char *device;  /* lives as long as the machine */
-	iova_t iova;
+	iova_t iova;         /* the address that failed; what lies before it in the access has moved */
 	uint64_t length;     /* of the access */
 	bool write;
 	enum iommu_fault_reason reason;

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domains: a page table, or one of the two rules that need none (everything passes, nothing passes).
+ *
+ * A domain that is let go keeps its gate and waits for its next life: a DMA that read a device's domain a
+ * moment ago may still be about to enter it (priv.h).
+ */
+#include "iommu/priv.h"
+#include <assert.h>
+
+static struct iommu_domain *domain_new(struct iommu *iommu)
+{
+	struct iommu_domain *dom = calloc(1, sizeof(*dom));
+
+	if (!dom)
+		return NULL;
+	dom->iommu = iommu;
+	gate_init(&dom->gate, iommu_dma_slot_size);
+	mutex_init(&dom->lock, RANK_IOMMU_DOMAIN);
+	mutex_init(&dom->gone_lock, RANK_IOMMU_FAULT);
+	return dom;
+}
+
+int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const struct iommu_unit *unit,
+		      struct iommu_domain **out)
+{
+	struct iommu_domain *dom;
+
+	mutex_lock(&iommu->lock);
+	dom = SLIST_FIRST(&iommu->free);
+	if (dom) {
+		SLIST_REMOVE_HEAD(&iommu->free, free_link);
+	} else {
+		dom = domain_new(iommu);
+		if (dom)
+			SLIST_INSERT_HEAD(&iommu->all, dom, all_link);
+	}
+	mutex_unlock(&iommu->lock);
+	if (!dom)
+		return -ENOMEM;
+	dom->kind = kind;
+	dom->unit = unit;
+	dom->enforced = false;
+	dom->ngone = 0;
+	dom->last = 0;
+	atomic_store(&dom->is_default, false);
+	atomic_store(&dom->kernel_users, 0);
+	if (kind == IOMMU_PAGING) {
+		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
+		dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
+	}
+	/* Whatever a thread remembers of the last life is void. */
+	atomic_fetch_add(&dom->stamp, 1);
+	*out = dom;
+	return 0;
+}
+
+int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out)
+{
+	if (!d->unit)
+		return -ENODEV;
+	return iommu_domain_take(d->iommu, IOMMU_PAGING, d->unit, out);
+}
+
+void iommu_domain_destroy(struct iommu_domain *dom)
+{
+	if (!dom)
+		return;
+	assert(dom->attached == 0);
+	/* iommu_translate() of another thread would be a mistake of its caller's; DMA was waited for at detach. */
+	iommu_pt_free(dom);
+	SCOPED_LOCK(&dom->iommu->lock);
+	SLIST_INSERT_HEAD(&dom->iommu->free, dom, free_link);
+}
+
+/* Can translations of @dom serve a device behind @unit? */
+static bool domain_suits_locked(const struct iommu_domain *dom, const struct iommu_dev *d)
+{
+	if (dom->kind == IOMMU_BLOCKING)
+		return !iommu_dev_needs_direct(d);
+	if (dom->kind == IOMMU_IDENTITY)
+		return true;
+	if (d->unit->width != dom->unit->width || d->unit->pgsizes != dom->unit->pgsizes)
+		return false;
+	return !dom->enforced || d->unit->enforce_coherency;
+}
+
+int iommu_domain_add(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one)
+{
+	struct iommu_dev *d;
+
+	SCOPED_LOCK(&dom->lock);
+	TAILQ_FOREACH(d, &g->members, link) {
+		if ((!one || d == one) && !domain_suits_locked(dom, d))
+			return -EINVAL;
+	}
+	TAILQ_FOREACH(d, &g->members, link) {
+		if (one && d != one)
+			continue;
+		dom->attached++;
+		dom->attached_weak += !d->unit->enforce_coherency;
+	}
+	return 0;
+}
+
+void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one)
+{
+	struct iommu_dev *d;
+
+	SCOPED_LOCK(&dom->lock);
+	TAILQ_FOREACH(d, &g->members, link) {
+		if (one && d != one)
+			continue;
+		dom->attached--;
+		dom->attached_weak -= !d->unit->enforce_coherency;
+	}
+}
+
+void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t *last)
+{
+	*start = 0;
+	*last = dom->last;
+}
+
+uint64_t iommu_domain_pgsizes(const struct iommu_domain *dom)
+{
+	return dom->unit->pgsizes;
+}
+
+const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom)
+{
+	return dom->unit;
+}
+
+bool iommu_domain_enforce_coherency(struct iommu_domain *dom)
+{
+	SCOPED_LOCK(&dom->lock);
+	if (!dom->enforced && dom->unit->enforce_coherency && dom->attached_weak == 0)
+		dom->enforced = true;
+	return dom->enforced;
+}
+
+/* ---- mappings ---- */
+
+static void domain_remember(struct iommu_domain *dom, const struct iommu_gather *g)
+{
+	int64_t now = iommu_now();
+
+	SCOPED_LOCK(&dom->gone_lock);
+	dom->gone[dom->ngone++ % IOMMU_GONE] = (struct iommu_gone){ .start = g->first, .last = g->last, .when = now };
+}
+
+bool iommu_domain_was(struct iommu_domain *dom, iova_t iova, struct iommu_gone *out)
+{
+	SCOPED_LOCK(&dom->gone_lock);
+	for (unsigned n = dom->ngone; n > 0 && dom->ngone - n < IOMMU_GONE; n--) {
+		const struct iommu_gone *gone = &dom->gone[(n - 1) % IOMMU_GONE];
+
+		if (iova >= gone->start && iova <= gone->last) {
+			*out = *gone;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What was taken out under the lock is out of every DMA's sight when this returns. */
+static void domain_flush(struct iommu_domain *dom, const struct iommu_gather *g)
+{
+	if (g->bytes == 0 && !g->nodes)
+		return;
+	gate_wait(&dom->gate);
+	if (g->nodes)
+		iommu_pt_recycle(dom, g->nodes);
+}
+
+int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot)
+{
+	struct iommu_leaf range = { .base = iova, .size = length, .phys = phys, .prot = prot };
+	struct iommu_gather g = { 0 };
+	int rc;
+
+	if (length == 0 || !IS_ALIGNED(iova | phys | length, UVFIO_PAGE_SIZE) || prot == 0 ||
+	    (prot & ~(MEM_READ | MEM_WRITE)) || iova + (length - 1) < iova || iova + (length - 1) > dom->last ||
+	    phys + (length - 1) < phys)
+		return -EINVAL;
+	mutex_lock(&dom->lock);
+	rc = iommu_pt_map_locked(dom, &range, &g);
+	if (g.bytes)
+		atomic_fetch_add(&dom->stamp, 1);
+	mutex_unlock(&dom->lock);
+	domain_flush(dom, &g);
+	return rc;
+}
+
+uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
+{
+	struct iommu_gather g = { 0 };
+	iova_t last = length - 1 > UINT64_MAX - iova ? UINT64_MAX : iova + (length - 1);
+
+	if (length == 0)
+		return 0;
+	mutex_lock(&dom->lock);
+	iommu_pt_unmap_locked(dom, iova, last, &g);
+	if (g.bytes) {
+		/* After the entries, before the wait: a thread that keeps an old one keeps the old stamp with it. */
+		atomic_fetch_add(&dom->stamp, 1);
+		domain_remember(dom, &g);
+	}
+	mutex_unlock(&dom->lock);
+	domain_flush(dom, &g);
+	return g.bytes;
+}
+
+int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot)
+{
+	struct gate_slot *slot = gate_enter(&dom->gate);
+	struct iommu_leaf leaf = { 0 };
+	bool found;
+
+	if (!slot)
+		return -EFAULT;
+	found = iommu_pt_walk(dom, iova, &leaf);
+	gate_leave(slot);
+	if (!found)
+		return -EFAULT;
+	*phys = leaf.phys + (iova - leaf.base);
+	*prot = leaf.prot;
+	return 0;
+}

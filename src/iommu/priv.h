@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside iommu/.
+ *
+ * How translation and change meet. A device points at the domain it uses (struct iommu_dev.domain). A DMA
+ * enters the gate of that domain (base/gate.h) and then looks again: still the same? From then on whoever
+ * takes something away, a translation, a page table, the domain from the device, waits at the gate before
+ * it returns. Domains are recycled and never freed while the iommu lives, so a DMA that comes late enters
+ * the gate of a domain that is something else by now, finds so at the second look, and leaves.
+ */
+#ifndef UVFIO_IOMMU_PRIV_H
+#define UVFIO_IOMMU_PRIV_H
+
+#include "base/gate.h"
+#include "base/ids.h"
+#include "base/lock.h"
+#include "iommu/iommu.h"
+#include <sys/queue.h>
+
+/* ---- page tables ---- */
+
+#define IOMMU_PT_BITS 9
+#define IOMMU_PT_SIZE (1u << IOMMU_PT_BITS)
+
+/* Low bits of an entry; 0: nothing here. Leaves hold a phys_t above them, tables the address of a node. */
+#define IOMMU_PTE_READ  MEM_READ
+#define IOMMU_PTE_WRITE MEM_WRITE
+#define IOMMU_PTE_LEAF  BIT64(2)
+#define IOMMU_PTE_ADDR  (~0xfffull)
+
+/* One table. A node with no entry in use is all zeros, so a spare one needs no clearing. */
+struct iommu_node {
+	atomic_ullong e[IOMMU_PT_SIZE];
+	unsigned used;            /* [domain lock] entries that are not 0 */
+	struct iommu_node *next;  /* list of nodes taken out, or spare */
+};
+
+/* What an unmap took out. */
+struct iommu_gather {
+	uint64_t bytes;
+	iova_t first, last;       /* extent of what was mapped; valid when bytes is not 0 */
+	struct iommu_node *nodes; /* to be freed when no DMA can see them */
+};
+
+/* What a walk found. */
+struct iommu_leaf {
+	iova_t base;              /* of the page */
+	uint64_t size;            /* 4 KiB, 2 MiB, 1 GiB */
+	phys_t phys;              /* of the page */
+	unsigned prot;
+};
+
+/* ---- domains ---- */
+
+enum iommu_domain_kind { IOMMU_PAGING, IOMMU_IDENTITY, IOMMU_BLOCKING };
+
+#define IOMMU_GONE 16
+struct iommu_gone {
+	iova_t start, last;
+	int64_t when; /* CLOCK_REALTIME ns; 0: none */
+};
+
+struct iommu_domain {
+	/* What each DMA looks at. */
+	struct gate gate;                     /* for the life of the iommu; slots are struct iommu_dma_slot */
+	atomic_ullong stamp;                  /* never used twice: changes with every unmap and every new life */
+	_Atomic(struct iommu_node *) root;    /* NULL: nothing was ever mapped */
+	enum iommu_domain_kind kind;          /* [I] of this life, as the rest of this part */
+	unsigned top;                         /* level of root; 0 is the level of 4 KiB pages */
+	iova_t last;                          /* end of the aperture, inclusive */
+	const struct iommu_unit *unit;        /* the kind of IOMMU it was made for; NULL: not a unit's */
+	struct iommu *iommu;
+
+	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
+	struct iommu_node *spare;             /* [lock] */
+	unsigned nspare;                      /* [lock] */
+	unsigned attached;                    /* [lock] devices */
+	unsigned attached_weak;               /* [lock] of them, those whose unit cannot enforce coherency */
+	bool enforced;                        /* [lock] */
+
+	atomic_bool is_default;               /* a group's default domain, and ... */
+	atomic_uint kernel_users;             /* ... how many kernel drivers use it: for the reason of a fault */
+
+	struct mutex gone_lock;               /* RANK_IOMMU_FAULT */
+	struct iommu_gone gone[IOMMU_GONE];   /* [gone_lock] */
+	unsigned ngone;                       /* [gone_lock] ever */
+
+	SLIST_ENTRY(iommu_domain) all_link;   /* [iommu->lock] */
+	SLIST_ENTRY(iommu_domain) free_link;  /* [iommu->lock] */
+};
+
+/* ---- groups and devices ---- */
+
+struct iommu_dev {
+	struct iommu *iommu;
+	const char *name;                     /* [I] as long as the machine lives */
+	const struct iommu_unit *unit;        /* [I] NULL: untranslated */
+	_Atomic(struct iommu_domain *) domain;/* what translates its DMA; changed under the group's lock */
+	struct iommu_group *group;            /* changed by join and leave only */
+	struct iommu_resv *resv;              /* [I] once joined */
+	unsigned nresv;
+	TAILQ_ENTRY(iommu_dev) link;          /* [group lock] */
+};
+
+struct iommu_group {
+	struct iommu *iommu;
+	unsigned id;                          /* [I] */
+	char *name;                           /* [I] NULL: none; set: a fake group */
+	struct ref ref;
+	struct mutex lock;                    /* RANK_IOMMU_GROUP */
+	TAILQ_HEAD(, iommu_dev) members;      /* [lock] */
+	unsigned owner_cnt;                   /* [lock] kernel drivers, or claims of owner */
+	void *owner;                          /* [lock] the user; NULL: kernel or idle */
+	struct iommu_domain *domain;          /* [lock] what members are attached to; NULL: no member yet, or fake */
+	struct iommu_domain *default_domain;  /* [lock] made with the first member, lives as long as the group */
+	char type[8];                         /* [lock] of the default domain; "": none */
+};
+
+struct iommu {
+	struct mem *mem;
+	struct log *log;
+	struct mutex lock;                    /* RANK_IOMMU */
+	struct ids group_ids;                 /* [lock] */
+	unsigned groups, devs;                /* [lock] alive; for the check at destroy */
+	SLIST_HEAD(, iommu_domain) all;       /* [lock] every domain ever made */
+	SLIST_HEAD(, iommu_domain) free;      /* [lock] those not in use */
+	void *names;                          /* [lock] tsearch tree of device names */
+	struct iommu_domain *blocking;        /* [I] the unit's static blocking domain, one for all */
+	struct iommu_domain *untranslated;    /* [I] of devices not behind a unit */
+
+	struct mutex fault_lock;              /* RANK_IOMMU_FAULT */
+	struct iommu_fault faults[IOMMU_FAULTS]; /* [fault_lock] fault n is at n % IOMMU_FAULTS */
+	uint64_t nfaults;                     /* [fault_lock] ever */
+};
+
+/* iommu.c */
+
+/** iommu_dev_needs_direct - firmware needs a 1:1 mapping for it, so it can never be blocked (spec 10, 1.8) */
+bool iommu_dev_needs_direct(const struct iommu_dev *d);
+
+/* pgtable.c; "_locked": dom->lock */
+
+/** iommu_pt_map_locked - 0; -ENOMEM, -EEXIST: nothing new is mapped; nodes and pages that were for a moment are in @g */
+int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g);
+/** iommu_pt_unmap_locked - take the leaves inside [@iova, @last] out */
+void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
+/** iommu_pt_walk - from inside a section of dom->gate; false: nothing there */
+bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
+/** iommu_pt_recycle - nodes no DMA can see any more become spare or are freed */
+void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes);
+/** iommu_pt_free - all of it; no DMA, no other user */
+void iommu_pt_free(struct iommu_domain *dom);
+
+/* domain.c */
+
+/** iommu_domain_take - a domain in use, recycled or new. 0; -ENOMEM */
+int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const struct iommu_unit *unit,
+		      struct iommu_domain **out);
+/** iommu_domain_add - count @devs devices of @g in, or say why one cannot: -EINVAL. All members when @one is NULL. */
+int iommu_domain_add(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one);
+void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one);
+/** iommu_domain_was - the last unmapped range that held @iova; false: none is remembered */
+bool iommu_domain_was(struct iommu_domain *dom, iova_t iova, struct iommu_gone *out);
+/** iommu_group_move_locked - all members to @dom, waiting for their DMA. 0; -EINVAL: a member cannot, nothing changed */
+int iommu_group_move_locked(struct iommu_group *g, struct iommu_domain *dom);
+
+/* fault.c */
+
+/** iommu_now - CLOCK_REALTIME ns */
+int64_t iommu_now(void);
+/** iommu_fault_record - complete @f (time, device, history) and keep it */
+void iommu_fault_record(struct iommu_dev *d, struct iommu_domain *dom, struct iommu_fault f);
+
+/* dma.c */
+
+extern const size_t iommu_dma_slot_size;
+
+#endif
