@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Every figure is the median of 11 rounds, printed as "NAME NANOSECONDS", one a line; bench/run puts them beside their floors. */
+#ifndef UVFIO_BENCH_H
+#define UVFIO_BENCH_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define BENCH_ROUNDS 11
+
+static inline double bench_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline int bench_less(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static inline void bench_print(const char *name, double round[BENCH_ROUNDS])
+{
+	qsort(round, BENCH_ROUNDS, sizeof(double), bench_less);
+	printf("%s %.1f\n", name, round[BENCH_ROUNDS / 2]);
+	fflush(stdout);
+}
+
+/* BENCH(name, n, statement): nanoseconds of one @statement, @n of them a round */
+#define BENCH(name, n, ...)                                             \
+	do {                                                            \
+		double r_[BENCH_ROUNDS];                                \
+		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++) {             \
+			double t_ = bench_now();                        \
+			for (long i_ = 0; i_ < (n); i_++) {             \
+				__VA_ARGS__;                            \
+			}                                               \
+			r_[k_] = (bench_now() - t_) / (double)(n);      \
+		}                                                       \
+		bench_print(name, r_);                                  \
+	} while (0)
+
+#endif
