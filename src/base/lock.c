@@ -12,7 +12,7 @@
 #include <time.h>
 
 #ifdef UVFIO_LOCK_CHECK
-#define HELD_MAX 32
+#define HELD_MAX 1024 /* a hot reset holds two locks for each function of a bus */
 static _Thread_local enum lock_rank held[HELD_MAX];
 static _Thread_local unsigned nheld;
 

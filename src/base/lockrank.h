@@ -21,7 +21,7 @@ enum lock_rank {
 	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
 	RANK_VFIO_DEVICE,    /* vfio: references on devices, for who waits for the last */
 	RANK_TYPE1,          /* vfio: one type1 instance */
-	RANK_VFIO_PCI,       /* vfio/pci: list of its devices; held over a hot reset */
+	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
 	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */

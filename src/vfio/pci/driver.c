@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host driver "vfio-pci": what it binds to, its parameters under /sys/module, and the table of operations
+ * behind each device file.
+ *
+ * It binds only to a device that asks for it by driver_override, or by an id of new_id or of the ids=
+ * parameter. Binding does not count as a use of the group's DMA: programs claim it when they open.
+ */
+#include "vfio/pci/priv.h"
+#include <search.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MODULE      "/sys/module/vfio_pci"
+#define MODULE_CORE "/sys/module/vfio_pci_core"
+
+/* ---- module parameters ---- */
+
+/* The words the kernel takes for a bool. */
+static int parse_bool(const char *s, bool *out)
+{
+	if (s[0] && strchr("yYtT1", s[0]))
+		*out = true;
+	else if (s[0] && strchr("nNfF0", s[0]))
+		*out = false;
+	else if (strncasecmp(s, "on", 2) == 0)
+		*out = true;
+	else if (strncasecmp(s, "of", 2) == 0)
+		*out = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int param_show(bool value, FILE *out)
+{
+	return fputs(value ? "Y\n" : "N\n", out) < 0 ? -EIO : 0;
+}
+
+static ssize_t param_store(atomic_bool *param, const char *buf, size_t n)
+{
+	bool value;
+	int rc = parse_bool(buf, &value);
+
+	if (rc)
+		return rc;
+	atomic_store(param, value);
+	return (ssize_t)n;
+}
+
+#define PARAM_RO(name)                                          \
+	static int name##_show(void *priv, FILE *out)           \
+	{                                                       \
+		return param_show(((struct vfio_pci *)priv)->name, out); \
+	}
+#define PARAM_RW(name)                                                                            \
+	PARAM_RO(name)                                                                            \
+	static ssize_t name##_store(void *priv, struct task *t, const char *buf, size_t n)        \
+	{                                                                                         \
+		return param_store(&((struct vfio_pci *)priv)->name, buf, n);                     \
+	}
+
+PARAM_RW(nointxmask)
+PARAM_RW(disable_idle_d3)
+PARAM_RW(enable_sriov)
+PARAM_RO(disable_denylist)
+PARAM_RO(disable_vga)
+
+/* `ids` cannot be read, as on Linux. */
+static const struct attr parameters[] = {
+	{ .name = "nointxmask", .mode = 0644, .show = nointxmask_show, .store = nointxmask_store },
+	{ .name = "disable_idle_d3", .mode = 0644, .show = disable_idle_d3_show, .store = disable_idle_d3_store },
+	{ .name = "enable_sriov", .mode = 0644, .show = enable_sriov_show, .store = enable_sriov_store },
+	{ .name = "disable_denylist", .mode = 0444, .show = disable_denylist_show },
+	{ .name = "disable_vga", .mode = 0444, .show = disable_vga_show },
+	ATTR_END,
+};
+
+/* The ids= parameter: each is added as by new_id; bad ones are skipped (spec 20, 1.1). */
+static void ids_add(struct vfio_pci *vp, const char *ids)
+{
+	AUTO_FREE char *copy = strdup(ids);
+	char *save = NULL;
+
+	if (!copy)
+		return;
+	for (char *id = strtok_r(copy, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
+		unsigned vendor, device, subvendor = DRV_ANY_ID, subdevice = DRV_ANY_ID, class = 0, mask = 0;
+		int n = sscanf(id, "%x:%x:%x:%x:%x:%x", &vendor, &device, &subvendor, &subdevice, &class, &mask);
+		char line[80];
+		int rc;
+
+		if (n < 2) {
+			log_msg(vp->log, LOG_WARN, "vfio_pci: invalid id string \"%s\"", id);
+			continue;
+		}
+		snprintf(line, sizeof(line), "%x %x %x %x %x %x", vendor, device, subvendor, subdevice, class, mask);
+		rc = drv_new_id(&vp->drv, line);
+		if (rc)
+			log_msg(vp->log, LOG_WARN, "vfio_pci: failed to add dynamic id %s (%d)", id, rc);
+		else
+			log_msg(vp->log, LOG_INFO, "vfio_pci: add %s", id);
+	}
+}
+
+/* ---- sets ---- */
+
+static int set_compare(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)((const struct vfio_pci_set *)a)->key;
+	uintptr_t y = (uintptr_t)((const struct vfio_pci_set *)b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What shares a bus shares its reset. On a root bus nothing does. */
+static int set_join(struct vfio_pci_device *v)
+{
+	struct vfio_pci *vp = v->vp;
+	const void *key = pci_bus_bridge(v->pdev->bus) ? (const void *)v->pdev->bus : v;
+	struct vfio_pci_set *fresh = calloc(1, sizeof(*fresh)), **found;
+
+	if (!fresh)
+		return -ENOMEM;
+	fresh->key = key;
+	TAILQ_INIT(&fresh->members);
+	SCOPED_LOCK(&vp->lock);
+	found = tsearch(fresh, &vp->sets, set_compare);
+	if (!found) {
+		free(fresh);
+		return -ENOMEM;
+	}
+	if (*found != fresh)
+		free(fresh);
+	v->set = *found;
+	v->vdev.set_key = key;
+	TAILQ_INSERT_TAIL(&v->set->members, v, link);
+	return 0;
+}
+
+static void set_leave(struct vfio_pci_device *v)
+{
+	struct vfio_pci *vp = v->vp;
+
+	SCOPED_LOCK(&vp->lock);
+	TAILQ_REMOVE(&v->set->members, v, link);
+	if (TAILQ_EMPTY(&v->set->members)) {
+		tdelete(v->set, &vp->sets, set_compare);
+		free(v->set);
+	}
+	v->set = NULL;
+}
+
+/* ---- the device file ---- */
+
+static int skip_option(const char *text)
+{
+	static const char token[] = "vf_token=";
+	const size_t uuid = 36;
+
+	if (strncmp(text, token, sizeof(token) - 1) != 0 || strlen(text) < sizeof(token) - 1 + uuid)
+		return -EINVAL;
+	text += sizeof(token) - 1;
+	for (size_t i = 0; i < uuid; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+			return -EINVAL;
+	}
+	return (int)(sizeof(token) - 1 + uuid);
+}
+
+/* "0000:01:00.0", then options. The one there is, a token, belongs to functions of SR-IOV: none so far. */
+static int device_match(struct vfio_device *vdev, const char *text)
+{
+	const char *name = vfio_pci_device_of(vdev)->pdev->dev.name;
+	bool token = false;
+
+	if (strncmp(text, name, strlen(name)) != 0)
+		return 0;
+	text += strlen(name);
+	if (*text && *text != ' ')
+		return 0;
+	while (*text) {
+		int n = *text == ' ' ? 1 : token ? -EINVAL : skip_option(text);
+
+		if (n < 0)
+			return n;
+		token |= *text != ' ';
+		text += n;
+	}
+	return token ? -EINVAL : 1;
+}
+
+static long device_reset(struct vfio_pci_device *v, struct task *t, uva_t arg)
+{
+	return vfio_pci_function_reset(v);
+}
+
+static const struct {
+	unsigned cmd;
+	long (*fn)(struct vfio_pci_device *v, struct task *t, uva_t arg);
+} device_ioctls[] = {
+	{ VFIO_DEVICE_GET_INFO, vfio_pci_get_info },
+	{ VFIO_DEVICE_GET_REGION_INFO, vfio_pci_get_region_info },
+	{ VFIO_DEVICE_GET_IRQ_INFO, vfio_pci_get_irq_info },
+	{ VFIO_DEVICE_SET_IRQS, vfio_pci_set_irqs },
+	{ VFIO_DEVICE_RESET, device_reset },
+	{ VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info },
+	{ VFIO_DEVICE_PCI_HOT_RESET, vfio_pci_hot_reset },
+	{ VFIO_DEVICE_IOEVENTFD, vfio_pci_ioeventfd_ioctl },
+};
+
+static long device_ioctl(struct vfio_device *vdev, struct task *t, unsigned cmd, uint64_t arg)
+{
+	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
+
+	for (size_t i = 0; i < ARRAY_SIZE(device_ioctls); i++) {
+		long rc;
+
+		if (device_ioctls[i].cmd != cmd)
+			continue;
+		vfio_pci_call_begin(v);
+		rc = device_ioctls[i].fn(v, t, arg);
+		vfio_pci_call_end(v);
+		return rc;
+	}
+	return -ENOTTY;
+}
+
+static const struct vfio_device_ops vfio_pci_device_ops = {
+	.name = "vfio-pci",
+	.open = vfio_pci_device_open,
+	.close = vfio_pci_device_close,
+	.match = device_match,
+	.ioctl = device_ioctl,
+	.read = vfio_pci_device_read,
+	.write = vfio_pci_device_write,
+	.mmap = vfio_pci_device_mmap,
+	.page = vfio_pci_device_page,
+	.mmio = vfio_pci_device_mmio,
+	.dma_target = vfio_pci_device_dma_target,
+	.feature = vfio_pci_device_feature,
+	.request = vfio_pci_device_request,
+};
+
+/* ---- probe and remove ---- */
+
+/* QAT, DSA and IAX: devices that a program could use to hurt the host (spec 20, 1.1). */
+static bool is_denied(const struct pci_dev *d)
+{
+	static const uint16_t ids[] = { 0x19e2, 0x19e3, 0x37c8, 0x37c9, 0x0435, 0x0443, 0x0b25, 0x0cfe };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids) && d->vendor == 0x8086; i++) {
+		if (d->device == ids[i])
+			return true;
+	}
+	return false;
+}
+
+static struct vfio_pci_device *device_create(struct vfio_pci *vp, struct pci_dev *d)
+{
+	struct vfio_pci_device *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->vp = vp;
+	v->pdev = d;
+	v->vdev.ops = &vfio_pci_device_ops;
+	v->vdev.dev = &d->dev;
+	v->vdev.iommu = d->iommu;
+	v->nointxmask = vp->nointxmask;
+	v->disable_idle_d3 = vp->disable_idle_d3;
+	v->irq_type = VFIO_PCI_NO_IRQ;
+	rwlock_init(&v->memory_lock, RANK_MEMORY);
+	mutex_init(&v->config_lock, RANK_CONFIG);
+	mutex_init(&v->igate, RANK_IRQ);
+	mutex_init(&v->trigger_lock, RANK_IRQ_TRIGGER);
+	mutex_init(&v->ioeventfd_lock, RANK_IOEVENTFD);
+	LIST_INIT(&v->ioeventfds);
+	return v;
+}
+
+static void device_destroy(struct vfio_pci_device *v)
+{
+	mutex_fini(&v->ioeventfd_lock);
+	mutex_fini(&v->trigger_lock);
+	mutex_fini(&v->igate);
+	mutex_fini(&v->config_lock);
+	rwlock_fini(&v->memory_lock);
+	free(v);
+}
+
+static int driver_probe(struct drv *drv, struct dev *dev)
+{
+	struct vfio_pci *vp = drv->priv;
+	struct pci_dev *d = pci_dev_of(dev);
+	struct vfio_pci_device *v;
+	int rc;
+
+	if (is_denied(d) && !vp->disable_denylist) {
+		log_msg(vp->log, LOG_WARN, "%s: on the denylist of vfio-pci; disable_denylist=1 allows it", dev->name);
+		return -EINVAL;
+	}
+	if (d->bridge)
+		return -EINVAL;
+	v = device_create(vp, d);
+	if (!v)
+		return -ENOMEM;
+	rc = set_join(v);
+	if (rc)
+		goto err_destroy;
+	dev->driver_data = v;
+	rc = vfio_register(vp->vfio, &v->vdev);
+	if (rc)
+		goto err_leave;
+	return 0;
+
+err_leave:
+	dev->driver_data = NULL;
+	set_leave(v);
+err_destroy:
+	device_destroy(v);
+	return rc;
+}
+
+static void driver_remove(struct drv *drv, struct dev *dev)
+{
+	struct vfio_pci_device *v = dev->driver_data;
+
+	vfio_unregister(&v->vdev);
+	dev->driver_data = NULL;
+	set_leave(v);
+	device_destroy(v);
+}
+
+static const struct drv_ops driver_ops = {
+	.probe = driver_probe,
+	.remove = driver_remove,
+};
+
+static const struct drv_id driver_ids[] = {
+	{
+		.vendor = DRV_ANY_ID, .device = DRV_ANY_ID, .subvendor = DRV_ANY_ID, .subdevice = DRV_ANY_ID,
+		.override_only = true,
+	},
+	{ .vendor = 0 },
+};
+
+/* ---- life ---- */
+
+static int module_tree_init(struct vfio_pci *vp)
+{
+	struct tree *tree = bus_tree(vp->bus);
+	int rc = tree_dir(tree, MODULE_CORE);
+
+	if (!rc)
+		rc = tree_attrs(tree, MODULE "/parameters", parameters, vp);
+	if (!rc)
+		rc = tree_dir(tree, MODULE "/drivers");
+	return rc;
+}
+
+static void module_tree_fini(struct vfio_pci *vp)
+{
+	tree_remove(bus_tree(vp->bus), MODULE);
+	tree_remove(bus_tree(vp->bus), MODULE_CORE);
+}
+
+/* The driver's directory goes with the driver, and this link of it. */
+static int module_links(struct vfio_pci *vp)
+{
+	struct tree *tree = bus_tree(vp->bus);
+	int rc = tree_link(tree, MODULE "/drivers/pci:vfio-pci", "/sys/bus/pci/drivers/vfio-pci");
+
+	return rc ? rc : tree_link(tree, "/sys/bus/pci/drivers/vfio-pci/module", MODULE);
+}
+
+int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const struct vfio_pci_params *params,
+		    struct vfio_pci **out)
+{
+	struct vfio_pci *vp = calloc(1, sizeof(*vp));
+	int rc;
+
+	if (!vp)
+		return -ENOMEM;
+	vp->vfio = vfio;
+	vp->pci = pci;
+	vp->bus = bus;
+	vp->log = bus_log(bus);
+	vp->loop = vfio_loop(vfio);
+	atomic_init(&vp->nointxmask, params->nointxmask);
+	atomic_init(&vp->disable_idle_d3, params->disable_idle_d3);
+	atomic_init(&vp->enable_sriov, params->enable_sriov);
+	vp->disable_denylist = params->disable_denylist;
+	vp->disable_vga = params->disable_vga;
+	mutex_init(&vp->lock, RANK_VFIO_PCI);
+	vp->drv = (struct drv){
+		.name = "vfio-pci", .ops = &driver_ops, .ids = driver_ids, .managed = true, .priv = vp,
+		.what = "gives the function to a program",
+	};
+	rc = module_tree_init(vp);
+	if (rc)
+		goto err_tree;
+	rc = drv_register(bus, &vp->drv);
+	if (rc)
+		goto err_tree;
+	rc = module_links(vp);
+	if (rc)
+		goto err_register;
+	ids_add(vp, params->ids);
+	*out = vp;
+	return 0;
+
+err_register:
+	drv_unregister(&vp->drv);
+err_tree:
+	module_tree_fini(vp);
+	mutex_fini(&vp->lock);
+	free(vp);
+	return rc;
+}
+
+void vfio_pci_destroy(struct vfio_pci *vp)
+{
+	if (!vp)
+		return;
+	module_tree_fini(vp);
+	drv_unregister(&vp->drv);
+	mutex_fini(&vp->lock);
+	free(vp);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* What a program asks first: the device, its regions, its interrupts (spec 20, 1.5, 1.6, 4.1). */
+#include "vfio/pci/config.h"
+
+long vfio_pci_get_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
+{
+	struct vfio_device_info info = { 0 };
+	int rc = ucopy_argsz(t, &info, arg, VFIO_DEVICE_INFO_MINSZ);
+
+	if (rc)
+		return rc;
+	info.flags = VFIO_DEVICE_FLAGS_PCI | (v->reset_works ? VFIO_DEVICE_FLAGS_RESET : 0);
+	info.num_regions = VFIO_PCI_NUM_REGIONS;
+	info.num_irqs = VFIO_PCI_NUM_IRQS;
+	return task_copy_out(t, arg, &info, MIN(info.argsz, sizeof(info)));
+}
+
+/* ---- regions ---- */
+
+static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info, struct vfio_caps *caps)
+{
+	info->offset = (uint64_t)info->index << VFIO_PCI_OFFSET_SHIFT;
+	info->size = 0;
+	info->flags = 0;
+	switch (info->index) {
+	case VFIO_PCI_BAR0_REGION_INDEX ... VFIO_PCI_BAR5_REGION_INDEX:
+		info->size = pci_bar(v->pdev, info->index)->size;
+		if (!info->size)
+			return 0;
+		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+		if (!v->bar_mmap[info->index])
+			return 0;
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+		if (info->index == v->msix_bar &&
+		    !vfio_caps_add(caps, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 1, sizeof(struct vfio_info_cap_header)))
+			return -ENOMEM;
+		return 0;
+	case VFIO_PCI_ROM_REGION_INDEX:
+		return 0;
+	case VFIO_PCI_CONFIG_REGION_INDEX:
+		info->size = v->config->size;
+		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+		return 0;
+	default: /* no VGA, no regions of a device's own */
+		return -EINVAL;
+	}
+}
+
+/* Without capabilities the caller's cap_offset is left as it came. */
+static int region_copy_out(struct task *t, uva_t arg, struct vfio_region_info *info, struct vfio_caps *caps)
+{
+	if (caps->size) {
+		info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
+		info->cap_offset = 0;
+		if (info->argsz < sizeof(*info) + caps->size) {
+			info->argsz = (uint32_t)(sizeof(*info) + caps->size);
+		} else {
+			info->cap_offset = sizeof(*info);
+			vfio_caps_shift(caps, sizeof(*info));
+			if (task_copy_out(t, arg + sizeof(*info), caps->data, caps->size))
+				return -EFAULT;
+		}
+	}
+	return task_copy_out(t, arg, info, sizeof(*info));
+}
+
+long vfio_pci_get_region_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
+{
+	struct vfio_region_info info;
+	struct vfio_caps caps = { 0 };
+	int rc = ucopy_argsz(t, &info, arg, VFIO_REGION_INFO_MINSZ);
+
+	if (rc)
+		return rc;
+	rc = region_fill(v, &info, &caps);
+	if (!rc)
+		rc = region_copy_out(t, arg, &info, &caps);
+	vfio_caps_fini(&caps);
+	return rc;
+}
+
+/* ---- interrupts ---- */
+
+long vfio_pci_get_irq_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
+{
+	struct vfio_irq_info info;
+	int rc = ucopy_argsz(t, &info, arg, VFIO_IRQ_INFO_MINSZ);
+
+	if (rc)
+		return rc;
+	if (info.index >= VFIO_PCI_NUM_IRQS)
+		return -EINVAL;
+	info.flags = VFIO_IRQ_INFO_EVENTFD;
+	if (info.index == VFIO_PCI_INTX_IRQ_INDEX)
+		info.flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+	else if (info.index != VFIO_PCI_MSIX_IRQ_INDEX) /* MSI-X vectors come and go while it is on */
+		info.flags |= VFIO_IRQ_INFO_NORESIZE;
+	info.count = vfio_pci_irq_count(v, info.index);
+	return task_copy_out(t, arg, &info, sizeof(info));
+}

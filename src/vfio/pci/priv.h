@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of vfio/pci share: one function given to programs.
+ *
+ * Locks, outermost first (base/lockrank.h; spec 20, 3.8):
+ *	the device set's   open, close, hot reset (vfio/)
+ *	vp->lock           the sets; held over a hot reset, so that no member is freed
+ *	igate              interrupt setup
+ *	ioeventfd_lock     the ioeventfds
+ *	memory_lock        read side around each access to a BAR, write side around whatever makes BARs go away
+ *	config_lock        the virtual config space
+ *	trigger_lock       a leaf: which eventfd an interrupt signals. Taken by interrupts, under the model's locks
+ *
+ * The caller's memory is never touched with memory_lock held: it may be a mapping of this very BAR.
+ */
+#ifndef UVFIO_VFIO_PCI_PRIV_H
+#define UVFIO_VFIO_PCI_PRIV_H
+
+#include "abi/vfio.h"
+#include "vfio/pci/vfio_pci.h"
+
+#define VFIO_PCI_OFFSET_SHIFT 40
+#define VFIO_PCI_OFFSET_MASK  (BIT64(VFIO_PCI_OFFSET_SHIFT) - 1)
+#define VFIO_PCI_NBARS        6
+#define VFIO_PCI_NO_IRQ       VFIO_PCI_NUM_IRQS /* irq_type: none of INTx, MSI, MSI-X is active */
+#define VFIO_PCI_COMMAND_BARS (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)
+
+struct vfio_pci_config;
+struct vfio_pci_ioeventfd;
+
+/* Devices that reset together: the functions of one bus, or a function alone. */
+struct vfio_pci_set {
+	const void *key;         /* [I] */
+	TAILQ_HEAD(, vfio_pci_device) members; /* [vp->lock] */
+};
+
+/* The driver. [I] immutable after create   [l] lock   [a] atomic */
+struct vfio_pci {
+	struct vfio *vfio;       /* [I] and the next four, borrowed */
+	struct pci *pci;
+	struct bus *bus;
+	struct log *log;
+	struct event_loop *loop;
+	struct drv drv;
+	struct mutex lock;       /* RANK_VFIO_PCI */
+	void *sets;              /* [l] tsearch tree of struct vfio_pci_set */
+	/* module parameters; those that can be written are latched by each device at bind (spec 20, 1.1) */
+	atomic_bool nointxmask, disable_idle_d3, enable_sriov; /* [a] */
+	bool disable_denylist, disable_vga; /* [I] */
+};
+
+/* The registers put back when the last user is gone: those of the header and PCIe that a user can change. */
+struct vfio_pci_saved {
+	uint16_t command;
+	uint8_t cache_line, latency;
+	uint16_t devctl, devctl2;
+};
+
+/* INTx. [t] trigger_lock */
+struct vfio_pci_intx {
+	bool active;             /* [t] the active index is INTX */
+	bool masked;             /* [t] nothing is signalled until it is unmasked */
+	bool virq_disabled;      /* [t] the user's COMMAND bit 10 */
+	unsigned generation;     /* [t] counts changes of the above, see intx_sync() */
+	struct event *trigger;   /* [t] */
+	struct event_watch *unmask; /* [igate] */
+};
+
+/*
+ * One function, from probe to remove.
+ * [I] immutable after probe   [O] set by open   [s] set lock   [g] igate   [i] ioeventfd_lock
+ * [m] memory_lock   [c] config_lock   [t] trigger_lock
+ */
+struct vfio_pci_device {
+	struct vfio_device vdev;
+	struct vfio_pci *vp;     /* [I] */
+	struct pci_dev *pdev;    /* [I] */
+	struct vfio_pci_set *set; /* [I] */
+	TAILQ_ENTRY(vfio_pci_device) link; /* [vp->lock] in set->members */
+	bool nointxmask;         /* [I] latched */
+	bool disable_idle_d3;    /* [I] latched */
+	bool nointx;             /* [O] INTx is known broken: hidden, and off in hardware */
+	bool pci_2_3;            /* [O] INTx is masked by COMMAND bit 10 */
+	bool reset_works;        /* [O] */
+	bool open;               /* [s] */
+	bool needs_reset;        /* [s] */
+	struct vfio_pci_saved saved; /* [O] as handed to the user; put back at close */
+	unsigned msix_bar;       /* [O] 0xff: no MSI-X */
+	uint64_t msix_start, msix_end; /* [O] the table in its BAR */
+	unsigned pba_bar;        /* [O] 0xff: no MSI-X */
+	uint64_t pba_start, pba_end; /* [O] the pending bits */
+	bool bar_mmap[VFIO_PCI_NBARS]; /* [O] */
+
+	struct rwlock memory_lock; /* RANK_MEMORY */
+	bool mem_bit;            /* [m] the user's COMMAND.MEM */
+	unsigned power;          /* [m] D-state */
+	atomic_bool low_power;   /* written [m]: the user asked for low power, mappings are blocked */
+	bool pm_saved;           /* [m] config was saved on the way to D3 */
+	struct event *wakeup;    /* [m] signalled when low power ends by itself */
+	atomic_uint calls;       /* [a] calls that keep the function awake */
+	atomic_bool suspended;   /* written [m]: low power, and every call has ended */
+
+	struct mutex config_lock; /* RANK_CONFIG */
+	struct vfio_pci_config *config; /* [O] its bytes [c] */
+
+	struct mutex igate;      /* RANK_IRQ */
+	unsigned irq_type;       /* [g] and [c]: written under both */
+	unsigned nvectors;       /* [g] vectors allocated for MSI or MSI-X */
+	unsigned msi_qmax;       /* [g] and [c], as irq_type */
+	struct mutex trigger_lock; /* RANK_IRQ_TRIGGER */
+	struct event **vector;   /* [t] of MSI or MSI-X while active, nslots; NULL entries signal nobody */
+	unsigned nslots;         /* [t] */
+	struct event *err, *req; /* [t] */
+	struct vfio_pci_intx intx;
+
+	struct mutex ioeventfd_lock; /* RANK_IOEVENTFD */
+	unsigned nioeventfds;    /* [i] */
+	LIST_HEAD(, vfio_pci_ioeventfd) ioeventfds; /* [i] */
+};
+
+static inline struct vfio_pci_device *vfio_pci_device_of(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct vfio_pci_device, vdev);
+}
+
+static inline bool vfio_pci_bar_is_memory(const struct pci_bar *bar)
+{
+	return bar->size != 0 && bar->kind != PCI_BAR_IO;
+}
+
+/* ---- core.c ---- */
+
+int vfio_pci_device_open(struct vfio_device *vdev);
+void vfio_pci_device_close(struct vfio_device *vdev);
+/** vfio_pci_memory_enabled_locked - do memory BARs answer? (spec 20, 3.2) memory_lock held, either side */
+bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v);
+/** vfio_pci_memory_block_locked - make every mapping of a BAR fault; memory_lock held for write */
+void vfio_pci_memory_block_locked(struct vfio_pci_device *v);
+/** vfio_pci_memory_update_locked - let mappings through if memory is enabled, block them if not; held for write */
+void vfio_pci_memory_update_locked(struct vfio_pci_device *v);
+
+/* ---- info.c ---- */
+
+long vfio_pci_get_info(struct vfio_pci_device *v, struct task *t, uva_t arg);
+long vfio_pci_get_region_info(struct vfio_pci_device *v, struct task *t, uva_t arg);
+long vfio_pci_get_irq_info(struct vfio_pci_device *v, struct task *t, uva_t arg);
+
+/* ---- perm.c, config.c ---- */
+
+/**
+ * vfio_pci_config_create - the virtual config space of a function as it is now (spec 20, 2)
+ * Return: 0; -ENOMEM
+ */
+int vfio_pci_config_create(struct vfio_pci_device *v, struct vfio_pci_config **out);
+void vfio_pci_config_destroy(struct vfio_pci_config *c);
+/** vfio_pci_config_rw - pread and pwrite of the config region. @pos: in the region. -EFAULT out of range */
+ssize_t vfio_pci_config_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos,
+			   bool write);
+/** vfio_pci_intx_pin - the interrupt pin as the user sees it; 0: no INTx */
+unsigned vfio_pci_intx_pin(struct vfio_pci_device *v);
+/** vfio_pci_set_power_locked - move to a D-state, keeping config over D3hot (spec 20, 2.6); memory_lock held for write */
+void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
+
+/* ---- rdwr.c ---- */
+
+ssize_t vfio_pci_device_read(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
+ssize_t vfio_pci_device_write(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
+
+/* ---- mmap.c ---- */
+
+/** vfio_pci_bar_mappable - may programs map it? (spec 20, 1.6) */
+bool vfio_pci_bar_mappable(struct vfio_pci_device *v, unsigned bar);
+int vfio_pci_device_mmap(struct vfio_device *vdev, struct task *t, const struct file_mmap *m);
+void vfio_pci_device_page(struct vfio_device *vdev, uint64_t offset, struct file_page *out);
+int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write);
+int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length);
+
+/* ---- intr.c, msi.c, intx.c ---- */
+
+extern const struct pci_irq_ops vfio_pci_irq_ops;
+unsigned vfio_pci_irq_count(struct vfio_pci_device *v, unsigned index);
+long vfio_pci_set_irqs(struct vfio_pci_device *v, struct task *t, uva_t arg);
+/** vfio_pci_irqs_disable - tear down the active index (last close) */
+void vfio_pci_irqs_disable(struct vfio_pci_device *v);
+/** vfio_pci_irqs_drop - forget ERR and REQ too */
+void vfio_pci_irqs_drop(struct vfio_pci_device *v);
+void vfio_pci_device_request(struct vfio_device *vdev, unsigned count);
+
+/* One SET_IRQS, checked and copied in. */
+struct vfio_pci_irq_set {
+	unsigned index, start, count;
+	uint32_t data, action;   /* one DATA bit; ACTION bits */
+	const uint8_t *bools;    /* DATA_BOOL */
+	const struct vfio_pci_irq_fd *fds; /* DATA_EVENTFD */
+};
+/* An eventfd of the caller, looked up before any lock is taken. */
+struct vfio_pci_irq_fd {
+	int32_t fd;
+	int rc;                  /* of the lookup */
+	struct event *event;     /* NULL: negative fd, or rc */
+};
+/** vfio_pci_irq_type_set_locked - change the active index; igate held */
+void vfio_pci_irq_type_set_locked(struct vfio_pci_device *v, unsigned type, unsigned msi_qmax);
+
+int vfio_pci_msi_set_locked(struct vfio_pci_device *v, const struct vfio_pci_irq_set *s);
+void vfio_pci_msi_disable_locked(struct vfio_pci_device *v);
+/** vfio_pci_msi_message - a message arrived; called under PCI's locks */
+void vfio_pci_msi_message(struct vfio_pci_device *v, unsigned vector);
+
+int vfio_pci_intx_set_locked(struct vfio_pci_device *v, const struct vfio_pci_irq_set *s);
+void vfio_pci_intx_disable_locked(struct vfio_pci_device *v);
+/** vfio_pci_intx_raise - the pin is asserted: signal the user unless masked */
+void vfio_pci_intx_raise(struct vfio_pci_device *v);
+/** vfio_pci_intx_virq - the user changed COMMAND bit 10, or wrote COMMAND and left it (spec 20, 2.4 step 7) */
+void vfio_pci_intx_virq(struct vfio_pci_device *v, bool disabled);
+/** vfio_pci_intx_sync - make the hardware's COMMAND bit 10 what the state says, after somebody else wrote COMMAND */
+void vfio_pci_intx_sync(struct vfio_pci_device *v);
+
+/* ---- reset.c ---- */
+
+/** vfio_pci_function_reset - RESET, FLR and AF bits. -EINVAL no method; -EAGAIN the device lock is taken; -ENOTTY */
+int vfio_pci_function_reset(struct vfio_pci_device *v);
+long vfio_pci_hot_reset_info(struct vfio_pci_device *v, struct task *t, uva_t arg);
+long vfio_pci_hot_reset(struct vfio_pci_device *v, struct task *t, uva_t arg);
+/** vfio_pci_set_try_reset - at last close: reset the whole set if nobody uses it and a member needs it. Set lock held. */
+void vfio_pci_set_try_reset(struct vfio_pci_device *v);
+
+/* ---- ioeventfd.c ---- */
+
+long vfio_pci_ioeventfd_ioctl(struct vfio_pci_device *v, struct task *t, uva_t arg);
+void vfio_pci_ioeventfds_destroy(struct vfio_pci_device *v);
+
+/* ---- feature.c ---- */
+
+/** vfio_pci_call_begin - a call that uses the function: wakes it (spec 20, 5.5) */
+void vfio_pci_call_begin(struct vfio_pci_device *v);
+void vfio_pci_call_end(struct vfio_pci_device *v);
+
+long vfio_pci_device_feature(struct vfio_device *vdev, struct task *t, uint32_t flags, uva_t data, size_t size);
+/** vfio_pci_low_power_end - leave low power mode, if in it (last close) */
+void vfio_pci_low_power_end(struct vfio_pci_device *v);
+
+#endif

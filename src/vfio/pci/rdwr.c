@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pread and pwrite of a region: config space (config.c) and BARs. There is no ROM and no VGA yet: the first
+ * reads as a region of size 0, the second is no region at all.
+ *
+ * A transfer is moved through a bounce buffer, so that the caller's memory is touched with no lock held; in it
+ * each access to the device has the largest width its alignment allows, and holds memory_lock for itself alone
+ * (spec 20, 1.8). Plain memory has no accesses to tell apart and goes in one piece.
+ */
+#include "vfio/pci/priv.h"
+#include <string.h>
+
+#define BOUNCE 4096u
+#define RW_MAX ((size_t)0x7ffff000) /* what one read or write moves on Linux */
+
+/* A pass over part of a BAR. */
+struct bar_access {
+	struct vfio_pci_device *v;
+	unsigned index;
+	const struct pci_bar *bar;
+	bool plain; /* nothing but memory */
+	bool write;
+};
+
+static int bar_do(const struct bar_access *a, uint64_t pos, uint8_t *p, unsigned width)
+{
+	struct vfio_pci_device *v = a->v;
+
+	SCOPED_READ(&v->memory_lock);
+	if (a->bar->kind != PCI_BAR_IO && !vfio_pci_memory_enabled_locked(v))
+		return -EIO;
+	if (a->plain)
+		mem_shm_access(a->bar->shm, pos, p, width, a->write);
+	else
+		pci_bar_access(v->pdev, a->index, pos, p, width, a->write);
+	return 0;
+}
+
+static unsigned access_width(const struct bar_access *a, uint64_t pos, size_t count)
+{
+	if (a->plain)
+		return (unsigned)count;
+	for (unsigned w = 8; w > 1; w /= 2) {
+		if (count >= w && IS_ALIGNED(pos, w))
+			return w;
+	}
+	return 1;
+}
+
+/* [@p, +@count) to or from the BAR. The MSI-X table reads as ones and takes no writes. */
+static int bar_bytes(const struct bar_access *a, uint64_t pos, uint8_t *p, size_t count)
+{
+	struct vfio_pci_device *v = a->v;
+	bool table = a->index == v->msix_bar;
+
+	while (count) {
+		size_t n = count;
+		int rc = 0;
+
+		if (table && pos < v->msix_start)
+			n = MIN(n, v->msix_start - pos);
+		if (table && pos >= v->msix_start && pos < v->msix_end) {
+			n = MIN(n, v->msix_end - pos);
+			if (!a->write)
+				memset(p, 0xff, n);
+		} else {
+			n = access_width(a, pos, n);
+			rc = bar_do(a, pos, p, (unsigned)n);
+		}
+		if (rc)
+			return rc;
+		pos += n;
+		p += n;
+		count -= n;
+	}
+	return 0;
+}
+
+static ssize_t bar_rw(const struct bar_access *a, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	uint8_t bytes[BOUNCE];
+	size_t done = 0;
+	int rc;
+
+	if (pos >= a->bar->size || !a->bar->address)
+		return -EINVAL;
+	count = MIN(count, a->bar->size - pos);
+	while (done < count) {
+		/* Later pieces start aligned, so that cutting changes no access. */
+		size_t n = MIN(count - done, BOUNCE - (pos + done) % BOUNCE);
+
+		if (a->write && task_copy_in(t, bytes, buf + done, n))
+			return -EFAULT;
+		rc = bar_bytes(a, pos + done, bytes, n);
+		if (rc)
+			return rc;
+		if (!a->write && task_copy_out(t, buf + done, bytes, n))
+			return -EFAULT;
+		done += n;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t region_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos, bool write)
+{
+	uint64_t index = pos >> VFIO_PCI_OFFSET_SHIFT;
+
+	pos &= VFIO_PCI_OFFSET_MASK;
+	if (index < VFIO_PCI_NBARS) {
+		struct bar_access a = {
+			.v = v, .index = (unsigned)index, .bar = pci_bar(v->pdev, (unsigned)index), .write = write,
+		};
+
+		a.plain = a.bar->shm && index != v->msix_bar && index != v->pba_bar;
+		return bar_rw(&a, t, buf, count, pos);
+	}
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		return vfio_pci_config_rw(v, t, buf, count, pos, write);
+	return -EINVAL;
+}
+
+static ssize_t device_rw(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos, bool write)
+{
+	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
+	ssize_t n;
+
+	if (!count)
+		return 0;
+	vfio_pci_call_begin(v);
+	n = region_rw(v, t, buf, MIN(count, RW_MAX), pos, write);
+	vfio_pci_call_end(v);
+	return n;
+}
+
+ssize_t vfio_pci_device_read(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	return device_rw(vdev, t, buf, count, pos, false);
+}
+
+ssize_t vfio_pci_device_write(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	return device_rw(vdev, t, buf, count, pos, true);
+}
