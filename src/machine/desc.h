@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A machine file in memory. The first part of each struct is what the file says, filled in by libcyaml
+ * (schema.c); the part below the line is what check.c makes of it, ready for create.c.
+ */
+#ifndef UVFIO_MACHINE_DESC_H
+#define UVFIO_MACHINE_DESC_H
+
+#include "base/defs.h"
+#include "pci/pci.h"
+#include "vfio/pci/vfio_pci.h"
+#include "vfio/vfio.h"
+#include <cyaml/cyaml.h>
+#include <stdio.h>
+#include <yaml.h>
+
+/* Strings of libcyaml have no useful upper bound but this. */
+#define MACHINE_STRING_MAX 1000
+
+/* yes, no, or as the rest of the description has it */
+enum machine_choice { MACHINE_DEFAULT, MACHINE_YES, MACHINE_NO };
+
+enum machine_kind {
+	MACHINE_FUNCTION,     /* an endpoint, with a model */
+	MACHINE_HOST_BRIDGE,  /* a root bus, and its function 00.0 */
+	MACHINE_ROOT_PORT,
+	MACHINE_UPSTREAM,
+	MACHINE_DOWNSTREAM,
+	MACHINE_PCIE_TO_PCI,
+	MACHINE_PCI_TO_PCIE,
+	MACHINE_PCI_BRIDGE,   /* conventional to conventional */
+	MACHINE_EVENT_COLLECTOR,
+};
+
+enum machine_unit_kind { MACHINE_INTEL, MACHINE_AMD, MACHINE_SMMU };
+
+struct machine_unit {
+	char *name;
+	enum machine_unit_kind kind;
+	unsigned width;
+	char **page_sizes;
+	unsigned page_sizes_count;
+	enum machine_choice coherent, enforce_coherency, interrupt_remapping, acs;
+	char *default_domain;
+	/* ---- */
+	yaml_node_t *yaml;
+	struct iommu_unit unit;
+};
+
+struct machine_driver {
+	char *name, *what;
+	char **match;
+	unsigned match_count;
+	enum machine_choice does_dma, maps_mmio, managed;
+	char *probe; /* an errno's name; NULL: probing works */
+	/* ---- */
+	yaml_node_t *yaml;
+	struct drv_id *table; /* match_count entries and the end */
+	int probe_error; /* 0 or -errno */
+};
+
+struct machine_node {
+	enum machine_kind kind;
+	char *at, *bus, *name, *model;
+	char **args;
+	unsigned args_count;
+	char *ids, *class_code, *acs, *acs_quirk, *iommu, *bind;
+	enum machine_choice multifunction, integrated;
+	bool shpc;
+	char **reserved;
+	unsigned reserved_count;
+	struct machine_node *below;
+	unsigned below_count;
+	/* ---- */
+	yaml_node_t *yaml;
+	struct machine_node *parent; /* NULL: a host bridge */
+	char address[16];            /* "0000:01:00.0" */
+	uint8_t number;              /* the bus it is on; of a host bridge: its root bus */
+	uint8_t secondary;           /* bridges: the bus below */
+	struct machine_node **order; /* below, by slot and function */
+	const struct iommu_unit *unit;
+	struct pci_model shape;      /* the model as the args have it */
+	const char **shape_args;     /* args, NULL-terminated */
+	struct iommu_resv *resv;
+	struct pci_dev_desc pci;
+};
+
+struct machine_parameters {
+	struct vfio_params vfio;
+	struct vfio_pci_params vfio_pci;
+	/* what libcyaml can fill; check.c copies it above */
+	enum machine_choice unsafe_interrupts, disable_hugepages, noiommu;
+	unsigned dma_entry_limit;
+	char *ids;
+	enum machine_choice nointxmask, disable_idle_d3, enable_sriov, disable_denylist, disable_vga;
+};
+
+struct machine_desc {
+	char *name;
+	struct machine_parameters parameters;
+	struct machine_unit *iommus;
+	unsigned iommus_count;
+	struct machine_driver *drivers;
+	unsigned drivers_count;
+	struct machine_node *devices;
+	unsigned devices_count;
+	/* ---- */
+	struct ref ref;              /* the reader's, and one of each machine built from it */
+	char *file;
+	struct iommu_unit default_unit; /* when the file names none */
+};
+
+/** machine_desc_get - for a machine that goes on using the description; machine_desc_free() gives it back */
+struct machine_desc *machine_desc_get(const struct machine_desc *d);
+
+/* ---- schema.c ---- */
+extern const struct cyaml_schema_value machine_schema;
+
+/* ---- yamldoc.c: what is wrong with a document, and where ---- */
+
+#define MACHINE_ERRORS_MAX 25
+
+struct machine_errors {
+	const char *file;
+	FILE *out;
+	unsigned count;
+};
+
+/** machine_complain - one line "FILE:LINE:COL: ..." at a place of the document */
+void machine_complain(struct machine_errors *e, const yaml_mark_t *mark, const char *fmt, ...) PRINTF(3, 4);
+/** machine_yaml_get - the value of a key of a mapping; NULL: not there */
+yaml_node_t *machine_yaml_get(yaml_document_t *doc, const yaml_node_t *map, const char *key);
+/** machine_yaml_item - an item of a sequence */
+yaml_node_t *machine_yaml_item(yaml_document_t *doc, const yaml_node_t *seq, unsigned index);
+/**
+ * machine_yaml_check - compare a document with the schema: unknown, missing and repeated keys, words that are no
+ * numbers, lists that are none, aliases that contain themselves
+ */
+void machine_yaml_check(struct machine_errors *e, yaml_document_t *doc, const struct cyaml_schema_value *schema);
+
+/* ---- check.c ---- */
+
+struct machine_check {
+	struct machine_errors *errors;
+	yaml_document_t *doc;
+	struct machine_desc *d;
+};
+
+/** machine_desc_check - the meaning: addresses, models, drivers; fills in the lower parts */
+void machine_desc_check(struct machine_check *c);
+/** machine_node_check - one function or bridge, but for its place in the tree (checknode.c) */
+void machine_node_check(struct machine_check *c, struct machine_node *n);
+/** machine_complain_key - complain at the value of @key of @map, or at @map */
+void machine_complain_key(struct machine_check *c, const yaml_node_t *map, const char *key, const char *fmt, ...)
+	PRINTF(4, 5);
+/** machine_complain_item - complain at item @index of the list @key of @map */
+void machine_complain_item(struct machine_check *c, const yaml_node_t *map, const char *key, unsigned index,
+			   const char *fmt, ...) PRINTF(5, 6);
+/** machine_node_label - its name, model or kind, for messages */
+const char *machine_node_label(const struct machine_node *n);
+/** machine_node_bridge - has a bus below */
+bool machine_node_bridge(const struct machine_node *n);
+/** machine_for_each - every node, depth first in scan order, parents first; stops when @fn returns non-zero */
+int machine_for_each(struct machine_desc *d, int (*fn)(struct machine_node *n, void *ctx), void *ctx);
+/** machine_kind_name - as machine files write it */
+const char *machine_kind_name(enum machine_kind kind);
+
+#endif

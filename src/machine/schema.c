@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shape of a machine file, as libcyaml wants it told. Everything that is not a plain word, number or choice
+ * (addresses, ids, sizes, ACS) is a string here and read in check.c, where a mistake can be explained.
+ */
+#include "machine/desc.h"
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define STRING(key, flags, type, member) CYAML_FIELD_STRING_PTR(key, flags, type, member, 1, MACHINE_STRING_MAX)
+#define CHOICE(key, type, member)                                                                            \
+	CYAML_FIELD_ENUM(key, OPTIONAL | CYAML_FLAG_STRICT, type, member, choices, ARRAY_SIZE(choices))
+
+static const struct cyaml_strval choices[] = {
+	{ "yes", MACHINE_YES }, { "no", MACHINE_NO }, { "true", MACHINE_YES }, { "false", MACHINE_NO },
+};
+
+static const struct cyaml_schema_value string_item = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, MACHINE_STRING_MAX),
+};
+
+static const struct cyaml_schema_field parameter_fields[] = {
+	CHOICE("vfio.enable_unsafe_noiommu_mode", struct machine_parameters, noiommu),
+	CHOICE("vfio_iommu_type1.allow_unsafe_interrupts", struct machine_parameters, unsafe_interrupts),
+	CHOICE("vfio_iommu_type1.disable_hugepages", struct machine_parameters, disable_hugepages),
+	CYAML_FIELD_UINT("vfio_iommu_type1.dma_entry_limit", OPTIONAL, struct machine_parameters, dma_entry_limit),
+	STRING("vfio_pci.ids", OPTIONAL, struct machine_parameters, ids),
+	CHOICE("vfio_pci.nointxmask", struct machine_parameters, nointxmask),
+	CHOICE("vfio_pci.disable_idle_d3", struct machine_parameters, disable_idle_d3),
+	CHOICE("vfio_pci.enable_sriov", struct machine_parameters, enable_sriov),
+	CHOICE("vfio_pci.disable_denylist", struct machine_parameters, disable_denylist),
+	CHOICE("vfio_pci.disable_vga", struct machine_parameters, disable_vga),
+	CYAML_FIELD_END,
+};
+
+static const struct cyaml_strval unit_kinds[] = {
+	{ "intel", MACHINE_INTEL }, { "amd", MACHINE_AMD }, { "smmu", MACHINE_SMMU },
+};
+
+static const struct cyaml_schema_field unit_fields[] = {
+	STRING("name", CYAML_FLAG_DEFAULT, struct machine_unit, name),
+	CYAML_FIELD_ENUM("kind", OPTIONAL | CYAML_FLAG_STRICT, struct machine_unit, kind, unit_kinds,
+			 ARRAY_SIZE(unit_kinds)),
+	CYAML_FIELD_UINT("width", OPTIONAL, struct machine_unit, width),
+	CYAML_FIELD_SEQUENCE("page_sizes", OPTIONAL | CYAML_FLAG_POINTER, struct machine_unit, page_sizes, &string_item,
+			     1, 8),
+	CHOICE("coherent", struct machine_unit, coherent),
+	CHOICE("enforce_coherency", struct machine_unit, enforce_coherency),
+	CHOICE("interrupt_remapping", struct machine_unit, interrupt_remapping),
+	CHOICE("acs", struct machine_unit, acs),
+	STRING("default_domain", OPTIONAL, struct machine_unit, default_domain),
+	CYAML_FIELD_END,
+};
+static const struct cyaml_schema_value unit_item = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct machine_unit, unit_fields),
+};
+
+static const struct cyaml_schema_field driver_fields[] = {
+	STRING("name", CYAML_FLAG_DEFAULT, struct machine_driver, name),
+	STRING("what", OPTIONAL, struct machine_driver, what),
+	CYAML_FIELD_SEQUENCE("match", OPTIONAL | CYAML_FLAG_POINTER, struct machine_driver, match, &string_item, 0,
+			     CYAML_UNLIMITED),
+	CHOICE("does_dma", struct machine_driver, does_dma),
+	CHOICE("maps_mmio", struct machine_driver, maps_mmio),
+	CHOICE("managed", struct machine_driver, managed),
+	STRING("probe", OPTIONAL, struct machine_driver, probe),
+	CYAML_FIELD_END,
+};
+static const struct cyaml_schema_value driver_item = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct machine_driver, driver_fields),
+};
+
+static const struct cyaml_strval node_kinds[] = {
+	{ "function", MACHINE_FUNCTION },       { "host-bridge", MACHINE_HOST_BRIDGE },
+	{ "root-port", MACHINE_ROOT_PORT },     { "upstream-port", MACHINE_UPSTREAM },
+	{ "downstream-port", MACHINE_DOWNSTREAM }, { "pcie-to-pci", MACHINE_PCIE_TO_PCI },
+	{ "pci-to-pcie", MACHINE_PCI_TO_PCIE }, { "pci-bridge", MACHINE_PCI_BRIDGE },
+	{ "event-collector", MACHINE_EVENT_COLLECTOR },
+};
+
+const char *machine_kind_name(enum machine_kind kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(node_kinds); i++) {
+		if (node_kinds[i].val == (int64_t)kind)
+			return node_kinds[i].str;
+	}
+	return "?";
+}
+
+static const struct cyaml_schema_value node_item;
+
+static const struct cyaml_schema_field node_fields[] = {
+	STRING("at", OPTIONAL, struct machine_node, at),
+	CYAML_FIELD_ENUM("kind", OPTIONAL | CYAML_FLAG_STRICT, struct machine_node, kind, node_kinds,
+			 ARRAY_SIZE(node_kinds)),
+	STRING("bus", OPTIONAL, struct machine_node, bus),
+	STRING("name", OPTIONAL, struct machine_node, name),
+	STRING("model", OPTIONAL, struct machine_node, model),
+	CYAML_FIELD_SEQUENCE("args", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, args, &string_item, 0,
+			     CYAML_UNLIMITED),
+	STRING("ids", OPTIONAL, struct machine_node, ids),
+	STRING("class", OPTIONAL, struct machine_node, class_code),
+	STRING("acs", OPTIONAL, struct machine_node, acs),
+	STRING("acs_quirk", OPTIONAL, struct machine_node, acs_quirk),
+	STRING("iommu", OPTIONAL, struct machine_node, iommu),
+	STRING("bind", OPTIONAL, struct machine_node, bind),
+	CHOICE("multifunction", struct machine_node, multifunction),
+	CHOICE("integrated", struct machine_node, integrated),
+	CYAML_FIELD_BOOL("shpc", OPTIONAL, struct machine_node, shpc),
+	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, reserved, &string_item, 0,
+			     64),
+	CYAML_FIELD_SEQUENCE("below", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, below, &node_item, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+static const struct cyaml_schema_value node_item = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct machine_node, node_fields),
+};
+
+static const struct cyaml_schema_field machine_fields[] = {
+	STRING("machine", CYAML_FLAG_DEFAULT, struct machine_desc, name),
+	CYAML_FIELD_MAPPING("parameters", OPTIONAL, struct machine_desc, parameters, parameter_fields),
+	CYAML_FIELD_SEQUENCE("iommus", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, iommus, &unit_item, 0, 64),
+	CYAML_FIELD_SEQUENCE("drivers", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, drivers, &driver_item, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("devices", CYAML_FLAG_POINTER, struct machine_desc, devices, &node_item, 1,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+const struct cyaml_schema_value machine_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct machine_desc, machine_fields),
+};
