@@ -17,6 +17,7 @@
 #include "iommu/iommu.h"
 #include "mem/mem.h"
 #include "uvfio/model.h"
+#include <linux/pci_regs.h>
 #include <sys/queue.h>
 
 struct pci;       /* per machine */
@@ -36,13 +37,7 @@ enum pci_type {
 	PCI_RC_EVENT = 10,
 };
 
-#define PCI_ACS_SV 0x01
-#define PCI_ACS_TB 0x02
-#define PCI_ACS_RR 0x04
-#define PCI_ACS_CR 0x08
-#define PCI_ACS_UF 0x10
-#define PCI_ACS_EC 0x20
-#define PCI_ACS_DT 0x40
+/* What keeps neighbours apart (spec 10, 1.2); the flags are linux/pci_regs.h's. */
 #define PCI_ACS_ISOLATION (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
 /* What the machine file says of one function. */
@@ -58,18 +53,25 @@ struct pci_dev_desc {
 	uint32_t class_code;            /* 0: the model's */
 	bool has_acs;
 	uint8_t acs_cap, acs_ctrl;      /* capability word; control word as firmware left it */
+	bool acs_quirk;                 /* instead of the quirk tables: isolation holds without a capability ... */
+	uint8_t acs_quirk_set;          /* ... for these flags */
 	int multifunction;              /* -1: set when the slot has another function; else 0 or 1 */
 	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
 	const struct iommu_unit *unit;  /* NULL: no IOMMU */
 	const struct iommu_resv *resv;  /* extra reserved regions */
 	unsigned nresv;
-	const char *bind;               /* driver to bind at boot (driver_override), NULL: by match; "": none */
+	const char *bind;               /* driver to bind at boot (driver_override), NULL: by match; "": the machine does not probe */
+	bool hotplug;                   /* added after boot: spec 10, 1.2, trigger A */
 };
 
 struct pci_irq_ops {
 	/* A message of @vector arrived; never called while masked. Called under RANK_PCI locks: only signals. */
 	void (*message)(void *ctx, unsigned vector);
-	/* The pin's level changed; called with no PCI lock held */
+	/*
+	 * The pin, as COMMAND bit 10 lets it through, changed. Called with no PCI lock held, but maybe with a model's:
+	 * take only locks ranked above RANK_MODEL. Calls from two threads may overtake each other: ask pci_intx_asserted()
+	 * where the level matters. May call pci_intx_disable().
+	 */
 	void (*intx)(void *ctx, bool asserted);
 };
 
@@ -103,6 +105,10 @@ static inline struct pci_dev *pci_dev_of(struct dev *dev)
 	return container_of(dev, struct pci_dev, dev);
 }
 
+/** pci_bus_ops - what core asks of the bus "pci": give it to bus_create() */
+extern const struct bus_ops pci_bus_ops;
+
+/** pci_create - the PCI hardware of a machine, empty; @bus was made with pci_bus_ops. Return: 0; -ENOMEM */
 int pci_create(struct bus *bus, struct iommu *iommu, struct mem *mem, struct log *log, struct pci **out);
 void pci_destroy(struct pci *pci); /* every function must be gone */
 
@@ -113,13 +119,27 @@ int pci_root_bus(struct pci *pci, uint16_t domain, uint8_t number, struct pci_bu
 /**
  * pci_dev_create - a function on @bus: config space built, BARs placed, model made; not visible yet
  * @secondary: bridges: the number of the bus below
- * Return: 0; -EEXIST the address is taken; -EINVAL, -ENOMEM; what the model's create said
+ * Return: 0; -EEXIST the address or bus number is taken; -EINVAL; -ENOSPC no room for a BAR; -ENAMETOOLONG nested too
+ *         deep; -ENOMEM; what the model's create said. The reason is in the log.
  */
 int pci_dev_create(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
-/** pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind. All functions of a slot are created first. */
+/**
+ * pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind. All functions of a slot are created first.
+ * desc.bind becomes driver_override; probing (dev_autoprobe) is the caller's.
+ */
 int pci_dev_announce(struct pci_dev *d);
-/** pci_dev_unplug - hot removal: unbind (may block on users), leave the group, destroy; bridges with all below */
+/**
+ * pci_dev_unplug - hot removal: unbind (may block on users), leave the group, destroy; bridges with all below
+ * @d: announced: the caller holds a reference. Who holds one afterwards finds a function that reads ones.
+ */
 void pci_dev_unplug(struct pci_dev *d);
+/**
+ * pci_unplug_all - every function of the machine, before pci_destroy()
+ * Programs can unplug functions too (sysfs "remove"), so keep no struct pci_dev pointer without a reference.
+ */
+void pci_unplug_all(struct pci *pci);
+/** pci_root_bus_destroy - an empty root bus; pci_destroy() does it too */
+void pci_root_bus_destroy(struct pci_bus *bus);
 struct pci_bus *pci_bus_parent(struct pci_bus *bus);   /* NULL: root bus */
 struct pci_dev *pci_bus_bridge(struct pci_bus *bus);   /* NULL: root bus */
 uint8_t pci_bus_number(const struct pci_bus *bus);
@@ -148,7 +168,7 @@ struct pci_bar {
 	bool prefetchable;
 	uint64_t size;      /* 0: absent, or the upper half of a 64-bit BAR */
 	phys_t address;     /* bus address given at boot; the resource the host keeps (spec 20, 2.3 "rbar") */
-	struct mem_shm *shm;/* plain: the memory; NULL: trapped */
+	struct mem_shm *shm;/* plain: the memory; NULL: trapped. Blocking it is the business of who lets programs map it. */
 };
 const struct pci_bar *pci_bar(struct pci_dev *d, unsigned bar);
 /**
@@ -166,7 +186,12 @@ bool pci_bar_mirror(struct pci_dev *d, unsigned bar, uint64_t offset, void *data
 
 /* ---- interrupts: one handler a function, set by the bound driver ---- */
 
-void pci_irq_handler(struct pci_dev *d, const struct pci_irq_ops *ops, void *ctx); /* NULL ops: none; returns when none runs */
+/**
+ * pci_irq_handler - who hears of interrupts; NULL ops: nobody
+ * No call of the old handler runs or starts after this returns, so hold no lock that ops->intx takes. A pin that is
+ * asserted now is reported to the new one at once.
+ */
+void pci_irq_handler(struct pci_dev *d, const struct pci_irq_ops *ops, void *ctx);
 unsigned pci_msi_count(struct pci_dev *d);  /* 1 << MMC, 0: no capability */
 unsigned pci_msix_count(struct pci_dev *d); /* table size, 0: no capability */
 /** pci_msi_enable - switch the hardware capability on with @nvec vectors (a power of two), or off with 0 */
@@ -176,6 +201,7 @@ void pci_msix_enable(struct pci_dev *d, bool on);
 /** pci_msix_mask - mask or unmask one vector; a pending message is delivered on unmask */
 void pci_msix_mask(struct pci_dev *d, unsigned vector, bool masked);
 void pci_msix_where(struct pci_dev *d, unsigned *bar, uint64_t *table_offset);
+/** pci_intx_asserted - the pin itself, whatever COMMAND bit 10 says (STATUS bit 3) */
 bool pci_intx_asserted(struct pci_dev *d);
 /** pci_intx_disable - COMMAND bit 10 in hardware; the handler is called again when it is cleared while asserted */
 void pci_intx_disable(struct pci_dev *d, bool disabled);
@@ -190,11 +216,18 @@ bool pci_can_reset(struct pci_dev *d); /* a function-level method exists: FLR, A
 int pci_reset_function(struct pci_dev *d);
 void pci_save_state(struct pci_dev *d);    /* config registers the kernel saves */
 void pci_restore_state(struct pci_dev *d);
-void pci_set_power(struct pci_dev *d, unsigned state); /* 0..3: PMCSR */
+/**
+ * pci_set_power - 0..3, by PMCSR; nothing happens without the capability or for a state the function does not have
+ * A function without No_Soft_Reset forgets its config in D3hot: it is saved before and restored on the way back.
+ */
+void pci_set_power(struct pci_dev *d, unsigned state);
 unsigned pci_power(struct pci_dev *d);
 /** pci_hot_reset_scope - functions reset together by slot or bus reset of @d; -ENODEV: not possible. Calls @fn for each. */
 int pci_hot_reset_scope(struct pci_dev *d, int (*fn)(struct pci_dev *d, void *ctx), void *ctx);
-/** pci_reset_bus - secondary bus reset of @d's bus: power-on state for all in scope */
+/**
+ * pci_reset_bus - secondary bus reset of @d's bus, config of all in scope saved before and restored after
+ * The caller blocks access to all of them meanwhile. Return: 0; -ENODEV as pci_hot_reset_scope()
+ */
 int pci_reset_bus(struct pci_dev *d);
 
 #endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What pci/'s own files share.
+ *
+ * Locks of one function, outermost first:
+ *   access  read side around every callback of the model that a CPU or a peer caused; write side around the
+ *           model's reset, so that a reset sees no access under way.
+ *   lock    config bytes, MSI-X table, pin. Never held while the model is called; the message handler is called
+ *           under it.
+ * What the data path asks (COMMAND, power state, being reset) is kept in atomics beside the config bytes, written
+ * under lock by config_settle_locked(), so DMA and peers ask without a lock.
+ */
+#ifndef UVFIO_PCI_PRIV_H
+#define UVFIO_PCI_PRIV_H
+
+#include "base/gate.h"
+#include "pci/pci.h"
+
+#define PCI_BARS 6
+#define PCI_MIN_BAR_ALIGN 4096u /* no two BARs share a page, so every memory BAR can be mapped by programs */
+
+struct pci_peer;
+struct pci_sysfs_group;
+struct pci_sysfs_unit;
+struct mirror_page;
+
+/* Where the next BAR of a kind goes; see bar.c. */
+struct pci_space {
+	uint64_t base, end; /* [I] end exclusive */
+	uint64_t next;      /* [topo] */
+	struct pci_bus *last_bus; /* [topo] only compared */
+};
+
+#define PCI_IO_SIZE 0x10000u
+#define PCI_IO_GRAIN 4u
+
+struct pci {
+	struct bus *bus;
+	struct tree *tree;
+	struct iommu *iommu;
+	struct mem *mem;
+	struct log *log;
+	struct mutex hotplug;  /* RANK_PCI_HOTPLUG */
+	struct mutex topo;     /* RANK_PCI_TOPO */
+	TAILQ_HEAD(, pci_bus) buses; /* [topo] all, parents before children */
+	struct pci_space mem32, mem64;
+	uint8_t io_used[PCI_IO_SIZE / PCI_IO_GRAIN / 8]; /* [topo] */
+	bool requests_acs;     /* [topo] a unit that switches ACS on has been seen */
+	TAILQ_HEAD(, pci_sysfs_group) groups; /* [hotplug] */
+	atomic_uint ngroups;   /* on it */
+	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
+	struct pci_peer *peer; /* [I] */
+};
+
+struct pci_bus {
+	struct pci *pci;
+	struct pci_bus *parent; /* [I] NULL: root */
+	struct pci_dev *bridge; /* [I] NULL: root, or a bus of VFs */
+	uint16_t domain;
+	uint8_t number;
+	TAILQ_HEAD(pci_dev_list, pci_dev) devs; /* [topo] by devfn */
+	TAILQ_ENTRY(pci_bus) link;
+};
+
+/* Inclusive address range that a bridge passes down; empty when first > last. */
+struct pci_range {
+	uint64_t first, last;
+};
+enum pci_win { PCI_WIN_IO, PCI_WIN_MEM, PCI_WIN_PREF, PCI_WINS };
+
+struct pci_window {
+	struct pci_dev *d;
+	unsigned bar;
+	struct mem_window *mem; /* memory BARs */
+};
+
+struct msix_entry {
+	uint32_t word[4]; /* address, upper address, data, control (bit 0: masked) */
+};
+
+struct pci_msix {
+	unsigned count;           /* [I] 0: no capability */
+	unsigned bar;             /* [I] */
+	uint64_t table, pba;      /* [I] offsets in the BAR */
+	struct msix_entry *entry; /* [lock] */
+	uint64_t *pending;        /* [lock] */
+};
+
+struct pci_config {
+	uint8_t *val;      /* [lock] */
+	uint8_t *wmask;    /* [I] bits a write changes */
+	uint8_t *w1c;      /* [I] bits that a written 1 clears */
+	uint8_t *power_on; /* [I] after dev_create */
+};
+
+/* What save and restore carry. */
+struct pci_state {
+	uint8_t *val;             /* config_size bytes */
+	struct msix_entry *entry; /* msix.count */
+	bool valid;
+};
+
+enum pci_reset_method { PCI_RESET_FLR, PCI_RESET_AF, PCI_RESET_PM, PCI_RESET_BUS, PCI_RESET_METHODS };
+
+struct pci_priv {
+	struct pci_model model;  /* [I] a copy, newer fields zero */
+	bool has_model;          /* [I] */
+	bool created;            /* [I] model.create has succeeded */
+	void *state;             /* [I] the model's */
+	struct rwlock access;    /* RANK_PCI_ACCESS */
+	const struct iommu_unit *unit; /* [I] */
+	char *bind;              /* [I] desc.bind */
+
+	struct pci_config cfg;
+	uint16_t cap_pm, cap_msi, cap_msix, cap_exp, cap_af, ext_acs; /* [I] offsets; 0: absent */
+	unsigned cap_next, cap_link, ext_link; /* while caps.c builds */
+	bool acs_wide;           /* [I] ACS registers are 32 bits each (spec 10, 1.4) */
+	bool acs_quirk;          /* [I] desc's override */
+	uint8_t acs_quirk_set;
+	bool acs_pch;            /* [lock] the PCH workaround was applied */
+	uint8_t acs_firmware;    /* [I] low byte of the control word as firmware left it */
+	bool mf_told;            /* [I] the description says what the multifunction bit is */
+	bool slot_scan_mf;       /* [I] after boot: multifunction as grouping sees it */
+
+	struct pci_bar bar[PCI_BARS];       /* [I] */
+	struct pci_window window[PCI_BARS]; /* [I] */
+	_Atomic(struct mirror_page *) *mirror[PCI_BARS]; /* [I] one slot a page; NULL: none */
+	struct pci_range win[PCI_WINS];     /* [topo] bridges: what they pass down */
+
+	struct pci_msix msix;
+	const struct pci_irq_ops *irq;      /* [lock] */
+	void *irq_ctx;                      /* [lock] */
+	bool pin;                           /* [lock] level the model drives */
+	bool pin_out;                       /* [lock] what the handler was told */
+	unsigned pin_calls;                 /* [lock] ops->intx running */
+	struct cond pin_idle;
+
+	atomic_uint command;     /* COMMAND, as in cfg.val */
+	atomic_uint power;       /* 0..3 */
+	atomic_uint bars_here;   /* one bit a BAR: its register holds the address of the boot */
+	atomic_uint resetting;   /* resets under way: no DMA starts */
+	atomic_bool gone;        /* unplugged: reads ones, does nothing */
+	struct gate dma;         /* what DMA passes */
+
+	struct pci_state saved;    /* [lock] pci_save_state */
+	struct pci_state pm_saved; /* [lock] over D3hot, for a function that forgets */
+	uint8_t reset_order[PCI_RESET_METHODS]; /* [lock] methods in the order tried */
+	unsigned nreset;         /* [lock] */
+	unsigned enables;        /* [lock] sysfs "enable" */
+	bool msi_bus, broken_parity, d3cold; /* [lock] sysfs flags */
+
+	bool listed;             /* [topo] on bus->devs */
+	bool announced;          /* [hotplug, written under topo too] */
+	struct pci_sysfs_group *sysfs_group; /* [hotplug] */
+};
+
+/* ---- config bytes, little-endian ---- */
+
+static inline uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+static inline uint32_t get32(const uint8_t *p)
+{
+	return get16(p) | (uint32_t)get16(p + 2) << 16;
+}
+static inline void put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+}
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, (uint16_t)v);
+	put16(p + 2, (uint16_t)(v >> 16));
+}
+
+static inline unsigned pci_slot(const struct pci_dev *d)
+{
+	return d->devfn >> 3;
+}
+static inline bool pci_is_express(const struct pci_dev *d)
+{
+	return d->type != PCI_CONVENTIONAL;
+}
+static inline bool pci_is_port(const struct pci_dev *d)
+{
+	return d->type == PCI_ROOT_PORT || d->type == PCI_DOWNSTREAM || d->type == PCI_UPSTREAM;
+}
+
+/* ---- caps.c: the image of config space at power-on ---- */
+int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc);
+
+/* ---- config.c ---- */
+/* What a change of config bytes asks to be done after the lock is dropped. */
+struct config_actions {
+	bool pin;         /* the pin may have changed as seen outside */
+	bool dma_stopped; /* wait for DMA under way */
+	bool flr;         /* the function resets itself */
+	bool power_up;    /* D3hot to D0 of a function that loses its state */
+	bool bus_reset;   /* bridges: secondary bus reset */
+};
+int pci_config_init(struct pci_dev *d);
+void pci_config_fini(struct pci_dev *d);
+/** pci_config_settle_locked - derived state follows cfg.val after any change; adds to @act */
+void pci_config_settle_locked(struct pci_dev *d, struct config_actions *act) REQUIRES(&d->lock);
+/** pci_config_act - do what settle asked; no lock held */
+void pci_config_act(struct pci_dev *d, const struct config_actions *act);
+/** pci_config_firmware - the state firmware leaves: BARs, bus numbers, COMMAND, interrupt line */
+void pci_config_firmware(struct pci_dev *d);
+/** pci_config_span - sysfs config and the like: any offset and length; returns bytes moved */
+size_t pci_config_span(struct pci_dev *d, uint64_t offset, void *buf, size_t n, bool write);
+
+/* ---- bar.c ---- */
+void pci_spaces_init(struct pci *pci);
+/** pci_bars_place - addresses, windows, plain memory. -EINVAL, -ENOSPC, -ENOMEM; partial work is undone by pci_bars_fini */
+int pci_bars_place(struct pci_dev *d);
+void pci_bars_fini(struct pci_dev *d);
+/** pci_bar_decodes - @bar answers at its boot address: decode on here and in every bridge above */
+bool pci_bar_decodes(struct pci_dev *d, unsigned bar);
+
+/* ---- mirror.c ---- */
+int pci_mirror_init(struct pci_dev *d);
+void pci_mirror_fini(struct pci_dev *d);
+
+/* ---- peer.c ---- */
+int pci_peer_create(struct pci_peer **out);
+void pci_peer_destroy(struct pci_peer *peer);
+/** pci_peer_forget - drop what is queued for @d and wait for what runs */
+void pci_peer_forget(struct pci_peer *peer, struct pci_dev *d);
+extern const struct mem_window_ops pci_peer_window_ops; /* ctx: struct pci_window */
+
+/* ---- irq.c ---- */
+int pci_irq_init(struct pci_dev *d);
+void pci_irq_fini(struct pci_dev *d);
+/** pci_irq_flush_locked - deliver pending messages that are no longer masked */
+void pci_irq_flush_locked(struct pci_dev *d) REQUIRES(&d->lock);
+/** pci_irq_reset_locked - power-on: table masked, nothing pending, pin low */
+void pci_irq_reset_locked(struct pci_dev *d) REQUIRES(&d->lock);
+/** pci_intx_notify - tell the handler if the pin as seen outside has changed */
+void pci_intx_notify(struct pci_dev *d);
+/** pci_msix_bar_access - the MSI-X table and PBA: false when [@offset, +@width) touches neither */
+bool pci_msix_bar_hit(const struct pci_dev *d, unsigned bar, uint64_t offset, unsigned width);
+void pci_msix_bar_access(struct pci_dev *d, uint64_t offset, uint8_t *data, unsigned width, bool write);
+
+/* ---- dma.c ---- */
+void pci_dma_init(struct pci_dev *d);
+void pci_dma_fini(struct pci_dev *d);
+/** pci_dma_quiesce - wait for DMA that has begun; the caller has made sure that none begins */
+void pci_dma_quiesce(struct pci_dev *d);
+
+/* ---- reset.c ---- */
+/** pci_function_reset - power-on state of this function: model, config, interrupts */
+void pci_function_reset(struct pci_dev *d);
+/** pci_reset_methods - the methods the hardware has, in Linux's order; returns how many */
+unsigned pci_reset_methods(struct pci_dev *d, uint8_t out[PCI_RESET_METHODS]);
+const char *pci_reset_method_name(unsigned method);
+/** pci_bus_reset_below - reset every function behind bridge @d, nothing saved */
+void pci_bus_reset_below(struct pci_dev *d);
+int pci_state_init(struct pci_dev *d, struct pci_state *s);
+void pci_state_fini(struct pci_state *s);
+
+/* ---- acs.c ---- */
+/** pci_acs_setup - what the kernel writes into the control word when ACS is asked for (spec 10, 1.4) */
+void pci_acs_setup(struct pci_dev *d);
+/** pci_acs_is_wide - its ACS registers are 32 bits each: capability at +4, control at +8 */
+bool pci_acs_is_wide(const struct pci_dev *d);
+
+/* ---- group.c ---- */
+/** pci_group_join - find or make the group of @d and join it; 0 also when @d has no IOMMU */
+int pci_group_join(struct pci_dev *d);
+
+/* ---- topology.c ---- */
+/** pci_collect - the functions on @bus and below, depth first, with references; *@out is malloc'ed. Number, or -ENOMEM */
+int pci_collect(struct pci_bus *bus, struct pci_dev ***out);
+void pci_collect_put(struct pci_dev **list, int n);
+
+/* ---- sysfs*.c ---- */
+int pci_sysfs_add(struct pci_dev *d);
+void pci_sysfs_remove(struct pci_dev *d);
+int pci_sysfs_group_add(struct pci_dev *d);
+void pci_sysfs_group_remove(struct pci_dev *d);
+/** pci_sysfs_unit_add - the unit's directory (Intel's only) and the links between it and @d */
+int pci_sysfs_unit_add(struct pci_dev *d);
+void pci_sysfs_unit_remove(struct pci_dev *d);
+void pci_sysfs_fini(struct pci *pci);
+
+#endif
