@@ -34,10 +34,15 @@ struct uvfio_machine *uvfio_create_text(const char *yaml, char *err, size_t err_
 /** uvfio_destroy - close all files, unmap all mappings, free the machine; NULL is fine */
 void uvfio_destroy(struct uvfio_machine *m);
 
+/** uvfio_open - @path is absolute, and the machine's: anything else is ENOENT */
 int uvfio_open(struct uvfio_machine *m, const char *path, int oflags);
 int uvfio_close(struct uvfio_machine *m, int fd);
 int uvfio_dup(struct uvfio_machine *m, int fd);
-/** uvfio_ioctl - pointers inside are this process's; a bad one is EFAULT. Eventfds are real file numbers of this process. */
+/**
+ * uvfio_ioctl - pointers inside are this process's; a bad one is EFAULT
+ * Eventfds are real file numbers of this process. Memory mapped for DMA is used in place: unmapping it early makes
+ * the device's accesses fail, not the process.
+ */
 int uvfio_ioctl(struct uvfio_machine *m, int fd, unsigned long cmd, void *arg);
 ssize_t uvfio_read(struct uvfio_machine *m, int fd, void *buf, size_t n);
 ssize_t uvfio_write(struct uvfio_machine *m, int fd, const void *buf, size_t n);
@@ -46,9 +51,13 @@ ssize_t uvfio_pwrite(struct uvfio_machine *m, int fd, const void *buf, size_t n,
 off_t uvfio_lseek(struct uvfio_machine *m, int fd, off_t offset, int whence);
 /**
  * uvfio_mmap - map a BAR; loads and stores reach the device. MAP_FAILED on failure.
- * The first trapped mapping installs a SIGBUS handler in this process that passes on what is not its own.
+ * Where the device has side effects, accesses are carried to it by a handler of SIGSEGV and SIGBUS. It is installed
+ * by uvfio_create(), again by this function where another has replaced it, and passes on what is not its own to the
+ * handler it found: install yours before, or have it pass on in its turn. Do not mprotect() a mapping. A device that
+ * does not answer (memory decoding off) raises SIGBUS.
  */
 void *uvfio_mmap(struct uvfio_machine *m, void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+/** uvfio_munmap - the only way to unmap what uvfio_mmap() has mapped; parts of a mapping are fine */
 int uvfio_munmap(struct uvfio_machine *m, void *addr, size_t length);
 int uvfio_stat(struct uvfio_machine *m, const char *path, struct stat *st);
 int uvfio_lstat(struct uvfio_machine *m, const char *path, struct stat *st);

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The embedded door on a machine of our own: one node, /dev/fake, whose file has two trapped pages, two plain ones
+ * and one that never answers, and whose ioctls do what the layers below do with a task.
+ */
+#include "file/tree.h"
+#include "machine/machine.h"
+#include "mem/mem.h"
+#include "uvfio/uvfio.h"
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PAGE 4096ul
+
+/* ---- the fake machine ---- */
+
+struct machine {
+	struct log log;
+	struct tree *tree;
+	struct mem *mem;
+	int memfd;
+	atomic_bool disabled;
+	atomic_int open;
+	unsigned char regs[5 * PAGE];
+};
+
+static struct machine *last;
+
+enum { GET_U64 = 1, SIGNAL, PIN, DUP, WHO, CAPS, SLEEP };
+
+static long fake_pin(struct machine *m, struct task *t, uint64_t uva)
+{
+	struct mem_pin *pin;
+	const struct mem_piece *p;
+	char text[8];
+	int rc = mem_pin(m->mem, t, uva, PAGE, 0, MEM_READ | MEM_WRITE, true, &pin);
+
+	if (rc)
+		return rc;
+	mem_pin_pieces(pin, &p);
+	rc = mem_read(m->mem, p->phys, text, sizeof(text));
+	if (rc == 0 && memcmp(text, "unmap me", 8) == 0) {
+		munmap((void *)(uintptr_t)uva, PAGE); /* the caller does it behind our back */
+		assert_int_equal(mem_read(m->mem, p->phys, text, sizeof(text)), -EFAULT);
+	} else if (rc == 0) {
+		rc = mem_write(m->mem, p->phys + 8, "device", 7);
+	}
+	mem_unpin(pin);
+	return rc;
+}
+
+static long fake_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+	struct machine *m = f->priv;
+	struct event *ev;
+	struct file *other;
+	uint64_t v;
+	int rc;
+
+	switch (cmd) {
+	case GET_U64:
+		rc = task_copy_in(t, &v, arg, sizeof(v));
+		if (rc)
+			return rc;
+		v++;
+		return task_copy_out(t, arg, &v, sizeof(v));
+	case SIGNAL:
+		rc = task_event_get(t, (int)arg, &ev);
+		if (rc)
+			return rc;
+		event_signal(ev);
+		event_put(ev);
+		return 0;
+	case PIN:
+		return fake_pin(m, t, arg);
+	case DUP:
+		return task_fd_install(t, f, O_RDWR);
+	case WHO:
+		rc = task_file_get(t, (int)arg, &other);
+		if (rc)
+			return rc;
+		rc = other == f;
+		file_put(other);
+		return rc;
+	case CAPS:
+		return task_capable(t, TASK_CAP_SYS_RAWIO) | task_capable(t, TASK_CAP_IPC_LOCK) << 1 |
+		       task_capable(t, TASK_CAP_SYS_ADMIN) << 2;
+	}
+	return -ENOTTY;
+}
+
+static ssize_t fake_read(struct file *f, struct task *t, uva_t buf, size_t n, uint64_t pos)
+{
+	struct machine *m = f->priv;
+
+	n = MIN(n, sizeof(m->regs));
+	return task_copy_out(t, buf, m->regs, n) ? -EFAULT : (ssize_t)n;
+}
+
+static int fake_mmap(struct file *f, struct task *t, const struct file_mmap *req)
+{
+	return req->offset + req->length > 5 * PAGE ? -EINVAL : 0;
+}
+
+static void fake_page(struct file *f, uint64_t offset, struct file_page *out)
+{
+	struct machine *m = f->priv;
+	unsigned page = (unsigned)(offset / PAGE);
+
+	if (page == 1 || page == 2)
+		*out = (struct file_page){ FILE_PAGE_PLAIN, m->memfd, offset - PAGE, (3 - page) * PAGE };
+	else
+		*out = (struct file_page){ .kind = page < 4 ? FILE_PAGE_TRAP : FILE_PAGE_NONE, .length = PAGE };
+}
+
+static int fake_mmio(struct file *f, uint64_t offset, void *data, unsigned width, bool write)
+{
+	struct machine *m = f->priv;
+
+	if (m->disabled || offset >= 4 * PAGE)
+		return -EFAULT;
+	if (write)
+		memcpy(m->regs + offset, data, width);
+	else
+		memcpy(data, m->regs + offset, width);
+	return 0;
+}
+
+static int fake_dma_target(struct file *f, uint64_t offset, phys_t *phys, uint64_t *length)
+{
+	return -EFAULT;
+}
+
+static void fake_release(struct file *f)
+{
+	((struct machine *)f->priv)->open--;
+}
+
+static const struct file_ops fake_ops = {
+	.name = "fake", .ioctl = fake_ioctl, .read = fake_read, .mmap = fake_mmap, .page = fake_page,
+	.mmio = fake_mmio, .dma_target = fake_dma_target, .release = fake_release,
+};
+
+static int fake_open(void *priv, struct task *t, int oflags, struct file **out)
+{
+	((struct machine *)priv)->open++;
+	return file_create(t, &fake_ops, priv, oflags, S_IFCHR | 0600, out);
+}
+
+int machine_desc_load(const char *path, FILE *err, struct machine_desc **out)
+{
+	if (!path)
+		return 0;
+	fprintf(err, "%s:1:1: no good\n", path);
+	return -EINVAL;
+}
+
+int machine_desc_parse(const char *name, const char *text, size_t n, FILE *err, struct machine_desc **out)
+{
+	return 0;
+}
+
+void machine_desc_free(struct machine_desc *d)
+{
+}
+
+int machine_create(const struct machine_desc *d, const struct machine_options *o, struct machine **out)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	log_init(&m->log, o->log_sink, o->log_ctx);
+	assert_int_equal(tree_create(&m->tree), 0);
+	assert_int_equal(mem_create(&m->log, &m->mem), 0);
+	assert_int_equal(tree_chr(m->tree, "/dev/fake", 0600, 7, fake_open, m), 0);
+	assert_int_equal(tree_link(m->tree, "/dev/link", "/dev/fake"), 0);
+	m->memfd = memfd_create("plain", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(m->memfd, 2 * PAGE), 0);
+	*out = last = m;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	assert_int_equal(m->open, 0); /* every file is released by now */
+	assert_int_equal(mem_pinned_pages(m->mem), 0);
+	close(m->memfd);
+	tree_destroy(m->tree);
+	mem_destroy(m->mem);
+	log_fini(&m->log);
+	free(m);
+}
+
+struct tree *machine_tree(struct machine *m)
+{
+	return m->tree;
+}
+
+struct log *machine_log(struct machine *m)
+{
+	return &m->log;
+}
+
+int machine_list(struct machine *m, bool json, FILE *out)
+{
+	return 0;
+}
+
+void machine_report(struct machine *m, FILE *out)
+{
+}
+
+uint64_t machine_dma_faults(struct machine *m)
+{
+	return 3;
+}
+
+/* ---- the tests ---- */
+
+static struct uvfio_machine *um;
+static int fd;
+
+static void setup(void **state)
+{
+	um = uvfio_create(NULL, NULL, 0);
+	assert_non_null(um);
+	fd = uvfio_open(um, "/dev/link", O_RDWR);
+	assert_int_equal(fd, 0);
+}
+
+static void teardown(void **state)
+{
+	uvfio_destroy(um);
+}
+
+#define FAILS(err, call) do { errno = 0; assert_true((long)(call) == -1); assert_int_equal(errno, err); } while (0)
+
+static void test_files(void **state)
+{
+	char why[64], *names, text[64];
+	struct stat st;
+
+	assert_null(uvfio_create("bad.yaml", why, sizeof(why)));
+	assert_int_equal(errno, EINVAL);
+	assert_string_equal(why, "bad.yaml:1:1: no good\n");
+	assert_null(uvfio_create("bad.yaml", why, 4));
+	assert_string_equal(why, "bad");
+
+	FAILS(ENOENT, uvfio_open(um, "/dev/null", O_RDONLY));
+	FAILS(EBADF, uvfio_ioctl(um, 1, GET_U64, NULL));
+	FAILS(EBADF, uvfio_close(um, -1));
+	FAILS(EBADF, uvfio_close(um, 1000));
+	FAILS(EBADF, uvfio_dup(um, 3));
+	FAILS(EBADF, uvfio_mmap(um, NULL, PAGE, PROT_READ, MAP_SHARED, 3, 0));
+	assert_int_equal(uvfio_dup(um, fd), 1);
+	assert_int_equal(uvfio_ioctl(um, 1, DUP, NULL), 2);
+	assert_int_equal(last->open, 1);
+	assert_int_equal(uvfio_close(um, 1), 0);
+	assert_int_equal(uvfio_open(um, "/dev/fake", O_RDWR), 1);
+	assert_int_equal(uvfio_ioctl(um, fd, WHO, (void *)2), 1);
+	assert_int_equal(uvfio_ioctl(um, fd, WHO, (void *)1), 0);
+	FAILS(EBADF, uvfio_ioctl(um, fd, WHO, (void *)-1));
+	FAILS(ENOTTY, uvfio_ioctl(um, fd, 99, NULL));
+	FAILS(EINVAL, uvfio_write(um, fd, "x", 1));
+	FAILS(EFAULT, uvfio_read(um, fd, (void *)8, 10));
+	FAILS(ESPIPE, uvfio_lseek(um, fd, 0, SEEK_SET));
+	assert_int_equal(uvfio_pread(um, fd, text, sizeof(text), 0), sizeof(text));
+
+	assert_int_equal(uvfio_stat(um, "/dev/link", &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(uvfio_lstat(um, "/dev/link", &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(uvfio_readlink(um, "/dev/link", text, 3), 3);
+	assert_memory_equal(text, "fak", 3);
+	FAILS(EINVAL, uvfio_readlink(um, "/dev/fake", text, 3));
+	FAILS(ENOENT, uvfio_stat(um, "/nothing", &st));
+	names = uvfio_list_dir(um, "/dev");
+	assert_string_equal(names, "fake\nlink\n");
+	free(names);
+	assert_null(uvfio_list_dir(um, "/dev/fake"));
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(uvfio_dma_faults(um), 3);
+}
+
+static void test_emfile(void **state)
+{
+	struct rlimit r, few;
+	int n = 1, more;
+
+	getrlimit(RLIMIT_NOFILE, &r);
+	few = r;
+	few.rlim_cur = 100;
+	setrlimit(RLIMIT_NOFILE, &few);
+	while ((more = uvfio_dup(um, fd)) >= 0)
+		n++;
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(n, 100);
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static void test_task(void **state)
+{
+	uint64_t *v = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ev = eventfd(0, EFD_NONBLOCK), pipes[2];
+	uint64_t count = 41;
+
+	assert_int_equal(uvfio_ioctl(um, fd, GET_U64, &count), 0);
+	assert_int_equal(count, 42);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, GET_U64, NULL));
+	FAILS(EFAULT, uvfio_ioctl(um, fd, GET_U64, (void *)(1ul << 63)));
+	FAILS(EFAULT, uvfio_ioctl(um, fd, GET_U64, (void *)-8));
+	munmap((char *)v + PAGE, PAGE);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, GET_U64, (char *)v + PAGE - 4));
+	mprotect(v, PAGE, PROT_READ);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, GET_U64, v));
+	munmap(v, PAGE);
+
+	assert_int_equal(uvfio_ioctl(um, fd, SIGNAL, (void *)(long)ev), 0);
+	assert_int_equal(read(ev, &count, 8), 8);
+	assert_int_equal(count, 1);
+	FAILS(EBADF, uvfio_ioctl(um, fd, SIGNAL, (void *)-1));
+	assert_int_equal(pipe(pipes), 0);
+	FAILS(EINVAL, uvfio_ioctl(um, fd, SIGNAL, (void *)(long)pipes[0]));
+	FAILS(EBADFD, uvfio_ioctl(um, fd, WHO, (void *)(long)pipes[1]));
+	close(pipes[0]);
+	close(pipes[1]);
+	close(ev);
+	uvfio_set_caps(um, 1, 0, 1);
+	assert_int_equal(uvfio_ioctl(um, fd, CAPS, NULL), 5);
+	uvfio_set_caps(um, 0, 1, 0);
+	assert_int_equal(uvfio_ioctl(um, fd, CAPS, NULL), 2);
+}
+
+static void test_pins(void **state)
+{
+	int types[] = { MAP_PRIVATE, MAP_SHARED };
+	int memfd = memfd_create("short", MFD_CLOEXEC);
+	struct rlimit r;
+	char *p;
+
+	uvfio_set_caps(um, 0, 1, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, types[i] | MAP_ANONYMOUS, -1, 0);
+		assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+		assert_string_equal(p + 8, "device");
+		mprotect(p, PAGE, PROT_READ);
+		FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
+		mprotect(p, PAGE, PROT_NONE);
+		FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
+		mprotect(p, PAGE, PROT_READ | PROT_WRITE);
+		strcpy(p, "unmap me");
+		assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+		FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
+	}
+	/* Behind the end of a file nothing can be pinned. */
+	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	assert_int_equal(ftruncate(memfd, PAGE), 0);
+	assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p + PAGE));
+	munmap(p, 2 * PAGE);
+	close(memfd);
+
+	/* The limit counts for those without CAP_IPC_LOCK. */
+	getrlimit(RLIMIT_MEMLOCK, &r);
+	r.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &r), 0);
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+	uvfio_set_caps(um, 0, 0, 0);
+	FAILS(ENOMEM, uvfio_ioctl(um, fd, PIN, p));
+	munmap(p, PAGE);
+
+	/* A mapping of a machine's file is not memory: its file decides. */
+	p = uvfio_mmap(um, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, PAGE);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
+}
+
+static void test_mmap(void **state)
+{
+	volatile unsigned char *p;
+	volatile uint32_t *r;
+	char *hole;
+
+	FAILS(EINVAL, uvfio_mmap(um, NULL, 0, PROT_READ, MAP_SHARED, fd, 0));
+	FAILS(EINVAL, uvfio_mmap(um, NULL, PAGE, PROT_READ, MAP_SHARED, fd, 1));
+	FAILS(EINVAL, uvfio_mmap(um, NULL, PAGE, PROT_READ, 0, fd, 0));
+	FAILS(EINVAL, uvfio_mmap(um, NULL, 6 * PAGE, PROT_READ, MAP_SHARED, fd, 0));
+	FAILS(ENOMEM, uvfio_mmap(um, NULL, -1ul, PROT_READ, MAP_SHARED, fd, 0));
+	FAILS(EOVERFLOW, uvfio_mmap(um, NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fd, (off_t)-PAGE));
+
+	p = uvfio_mmap(um, NULL, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	r = (volatile uint32_t *)p;
+	r[2] = 0x12345678; /* trapped */
+	assert_int_equal(*(uint32_t *)(last->regs + 8), 0x12345678);
+	assert_int_equal(p[9], 0x56);
+	r[2] += 1;
+	assert_int_equal(r[2], 0x12345679);
+	p[3 * PAGE + 5] = 0xaa; /* trapped, the page behind the plain ones */
+	assert_int_equal(last->regs[3 * PAGE + 5], 0xaa);
+	p[2 * PAGE + 1] = 0x77; /* plain */
+	{
+		unsigned char byte;
+
+		assert_int_equal(pread(last->memfd, &byte, 1, PAGE + 1), 1);
+		assert_int_equal(byte, 0x77);
+	}
+	assert_int_equal(uvfio_close(um, fd), 0);
+	assert_int_equal(last->open, 1); /* the mapping keeps it */
+	r[2] = 9;
+
+	/* A hole in the middle, and what is around it stays. */
+	assert_int_equal(uvfio_munmap(um, (void *)(p + PAGE), PAGE), 0);
+	hole = mmap((void *)(p + PAGE), PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(hole, p + PAGE);
+	munmap(hole, PAGE);
+	assert_int_equal(p[2 * PAGE + 1], 0x77);
+	assert_int_equal(r[2], 9);
+	assert_int_equal(p[3 * PAGE + 5], 0xaa);
+	FAILS(EINVAL, uvfio_munmap(um, (void *)(p + 1), PAGE));
+	FAILS(EINVAL, uvfio_munmap(um, (void *)p, 0));
+	assert_int_equal(uvfio_munmap(um, (void *)p, PAGE), 0);
+	assert_int_equal(last->open, 1);
+	assert_int_equal(uvfio_munmap(um, (void *)p, 5 * PAGE), 0);
+	assert_int_equal(last->open, 0);
+}
+
+static sigjmp_buf escape;
+static void *escaped_from;
+
+static void on_fault(int sig, siginfo_t *info, void *uc)
+{
+	escaped_from = info->si_addr;
+	siglongjmp(escape, sig);
+}
+
+static struct sigaction passed_to;
+static int passes;
+
+static void on_fault_pass(int sig, siginfo_t *info, void *uc)
+{
+	passes++;
+	passed_to.sa_sigaction(sig, info, uc);
+}
+
+/* Handlers that are there when a mapping is made get what is not ours. */
+static void test_signals(void **state)
+{
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO }, old[2];
+	volatile unsigned char *p, *ro;
+	volatile int *volatile nowhere = (void *)PAGE; /* below what Linux lets anybody map */
+	int sig;
+
+	sigaction(SIGSEGV, &sa, &old[0]);
+	sigaction(SIGBUS, &sa, &old[1]);
+	p = uvfio_mmap(um, NULL, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ro = uvfio_mmap(um, NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	p[0] = 5;
+	assert_int_equal(ro[0], 5);
+
+	sig = sigsetjmp(escape, 1);
+	if (sig == 0)
+		ro[0] = 1;
+	assert_int_equal(sig, SIGSEGV);
+	assert_ptr_equal(escaped_from, ro);
+
+	last->disabled = true;
+	sig = sigsetjmp(escape, 1);
+	if (sig == 0)
+		p[7] = 1;
+	assert_int_equal(sig, SIGBUS);
+	assert_ptr_equal(escaped_from, p + 7);
+	last->disabled = false;
+
+	sig = sigsetjmp(escape, 1);
+	if (sig == 0)
+		p[4 * PAGE] = 1; /* nothing is there */
+	assert_int_equal(sig, SIGBUS);
+
+	assert_int_equal(ftruncate(last->memfd, 0), 0);
+	sig = sigsetjmp(escape, 1);
+	if (sig == 0)
+		p[PAGE] = 1; /* plain, and blocked */
+	assert_int_equal(sig, SIGBUS);
+
+	sig = sigsetjmp(escape, 1);
+	if (sig == 0)
+		*nowhere = 1;
+	assert_int_equal(sig, SIGSEGV);
+	p[0] = 6;
+	assert_int_equal(ro[0], 6);
+
+	/* A handler that came after ours, and passes on to us, while we pass on to it: the one before it is asked. */
+	sa.sa_sigaction = on_fault_pass;
+	sigaction(SIGSEGV, &sa, &passed_to);
+	p[0] = 7; /* through it, to us */
+	assert_int_equal(uvfio_munmap(um, (void *)ro, PAGE), 0);
+	ro = uvfio_mmap(um, NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	assert_int_equal(ro[0], 7);
+	for (volatile unsigned i = 0; i < 3; i++) {
+		sig = sigsetjmp(escape, 1);
+		if (sig == 0)
+			*nowhere = 1;
+		assert_int_equal(sig, SIGSEGV);
+	}
+	assert_int_equal(passes, 4);
+	sigaction(SIGSEGV, &old[0], NULL);
+	sigaction(SIGBUS, &old[1], NULL);
+}
+
+static void test_fixed(void **state)
+{
+	volatile unsigned char *p = uvfio_mmap(um, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *q;
+
+	p[0] = 1;
+	q = uvfio_mmap(um, (void *)p, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 3 * PAGE);
+	assert_ptr_equal(p, q);
+	p[0] = 2;
+	assert_int_equal(last->regs[0], 1);
+	assert_int_equal(last->regs[3 * PAGE], 2);
+	FAILS(EEXIST, uvfio_mmap(um, (void *)p, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0));
+	p[0] = 3;
+	assert_int_equal(last->regs[3 * PAGE], 3);
+}
+
+/* Inside the test, as cmocka changes signal handlers between it and its fixtures. */
+static void with_machine(void **state)
+{
+	setup(NULL);
+	((void (*)(void **))*state)(NULL);
+	teardown(NULL);
+}
+
+#define T(f) { #f, with_machine, NULL, NULL, (void *)(f) }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_files), T(test_signals), T(test_emfile), T(test_task), T(test_pins), T(test_mmap), T(test_fixed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
