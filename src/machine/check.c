@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define BUSES_IN_ALL (65536u * 256)
+#define DEPTH_MAX    16 /* bridges below bridges: a function's path in sysfs names each */
 
 static void complain_va(struct machine_check *c, const yaml_mark_t *mark, const char *fmt, va_list ap)
 {
@@ -178,7 +179,7 @@ static bool read_match(const char *text, struct drv_id *m)
 		if (!read_hex(&p, 6, &m->class_code) || *p || digits % 2)
 			return false;
 		m->class_code <<= 4 * (6 - digits);
-		m->class_mask = (0xffffff << 4 * (6 - digits)) & 0xffffff;
+		m->class_mask = (0xffffffu << 4 * (6 - digits)) & 0xffffff;
 		return true;
 	}
 	if (!read_hex(&p, 4, &m->vendor) || !m->vendor || *p++ != ':')
@@ -314,8 +315,12 @@ static int by_address(const void *a, const void *b)
 }
 
 /* Addresses as written, and the order of each bus. */
-static void check_bus(struct machine_check *c, struct machine_node *n)
+static void check_bus(struct machine_check *c, struct machine_node *n, unsigned depth)
 {
+	if (depth == DEPTH_MAX && n->below_count) {
+		machine_complain_key(c, n->yaml, "below", "more than %d bridges below each other", DEPTH_MAX);
+		return;
+	}
 	n->order = calloc(n->below_count + 1, sizeof(*n->order));
 	if (!n->order) {
 		machine_complain(c->errors, NULL, "out of memory");
@@ -328,7 +333,7 @@ static void check_bus(struct machine_check *c, struct machine_node *n)
 		child->pci.domain = n->pci.domain;
 		check_at(c, child);
 		check_place(c, child);
-		check_bus(c, child);
+		check_bus(c, child, depth + 1);
 	}
 	qsort(n->order, n->below_count, sizeof(*n->order), by_address);
 }
@@ -422,7 +427,7 @@ static void check_names(struct machine_check *c)
 
 	for (unsigned i = 0; i < c->d->devices_count; i++) {
 		check_root(c, &n[i]);
-		check_bus(c, &n[i]);
+		check_bus(c, &n[i], 0);
 	}
 }
 

@@ -59,7 +59,7 @@ static void check_bar(struct machine_check *c, struct machine_node *n, unsigned 
 {
 	const struct pci_bar_desc *b = &n->shape.bar[i];
 	uint64_t least = b->kind == PCI_BAR_IO ? 4 : 16;
-	uint64_t most = b->kind == PCI_BAR_IO ? 65536 : b->kind == PCI_BAR_MEM32 ? BIT64(31) : BIT64(38);
+	uint64_t most = b->kind == PCI_BAR_IO ? 256 : b->kind == PCI_BAR_MEM32 ? BIT64(31) : BIT64(38);
 	char what[96], size[24];
 
 	if (b->kind == PCI_BAR_NONE)
@@ -129,7 +129,7 @@ static void check_model(struct machine_check *c, struct machine_node *n)
 	for (unsigned i = 0; i < 6; i++)
 		check_bar(c, n, i);
 	check_msix(c, n);
-	n->pci.model = &n->shape;
+	n->pci.model = model; /* pci/ shapes it itself; n->shape is for what is checked here */
 	n->pci.args = n->shape_args;
 }
 
