@@ -189,8 +189,8 @@ size_t tree_path_locked(const struct tree *tree, const struct node *node, char *
 	return at + 1 + n;
 }
 
-/* The directory a new name goes to, and the name. @create: make the directory. */
-static int parent_locked(struct tree *tree, const char *path, bool create, struct node **dir, const char **name)
+/* The directory a new name goes to, made when missing, and the name. */
+static int parent_locked(struct tree *tree, const char *path, struct node **dir, const char **name)
 {
 	const char *slash = strrchr(path, '/');
 	AUTO_FREE char *up = NULL;
@@ -204,7 +204,7 @@ static int parent_locked(struct tree *tree, const char *path, bool create, struc
 	up = strndup(path, (size_t)(slash - path));
 	if (!up)
 		return -ENOMEM;
-	rc = tree_walk_locked(tree, up, true, create, &f);
+	rc = tree_walk_locked(tree, up, true, true, &f);
 	if (rc)
 		return rc;
 	if (f.attr || f.node->type != NODE_DIR)
@@ -311,7 +311,7 @@ int tree_link(struct tree *tree, const char *path, const char *target)
 	int rc;
 
 	SCOPED_LOCK(&tree->lock);
-	rc = parent_locked(tree, path, false, &dir, &name);
+	rc = parent_locked(tree, path, &dir, &name);
 	if (rc)
 		return rc;
 	if (taken_locked(tree, dir, name))
@@ -353,7 +353,7 @@ int tree_chr(struct tree *tree, const char *path, mode_t mode, dev_t rdev, node_
 	int rc;
 
 	SCOPED_LOCK(&tree->lock);
-	rc = parent_locked(tree, path, true, &dir, &name);
+	rc = parent_locked(tree, path, &dir, &name);
 	if (rc)
 		return rc;
 	if (taken_locked(tree, dir, name))

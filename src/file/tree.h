@@ -50,7 +50,7 @@ int tree_dir(struct tree *tree, const char *path);
 int tree_attrs(struct tree *tree, const char *dir, const struct attr *attrs, void *priv);
 /**
  * tree_link - make a symbolic link; @target is an absolute path in the tree, stored as a relative link
- * The directory it goes to must exist. 0; -EEXIST; -ENOENT, -ENOTDIR; -ENAMETOOLONG; -ENOMEM
+ * Missing directories above it are made. 0; -EEXIST; -ENOTDIR; -ENAMETOOLONG; -ENOMEM
  */
 int tree_link(struct tree *tree, const char *path, const char *target);
 /** tree_chr - make a character device node, and missing directories above it. -EEXIST */
