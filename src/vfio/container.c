@@ -4,8 +4,9 @@
  * has chosen one, a backend that answers the rest of the requests. There is one backend, type1; a second one
  * (No-IOMMU) would make container->type1 a pair of ops and instance, and the two kinds of group exclusive.
  *
- * Requests to the backend run under the read side of the container's lock, so that the backend cannot go
- * while they do; groups coming and going, and SET_IOMMU, take the write side. Spec: 10, 3.6 and 3.8.
+ * A request to the backend holds a reference on it but no lock, as it copies from the caller; if the last
+ * group leaves meanwhile it finds a backend without domains, and answers as a container without backend.
+ * Spec: 10, 3.6 and 3.8.
  */
 #include "vfio/priv.h"
 #include "abi/vfio.h"
@@ -18,7 +19,7 @@ static void container_put(struct vfio_container *c)
 	if (!ref_put(&c->ref))
 		return;
 	assert(TAILQ_EMPTY(&c->groups) && !c->type1);
-	rwlock_fini(&c->lock);
+	mutex_fini(&c->lock);
 	free(c);
 }
 
@@ -45,9 +46,9 @@ int vfio_container_attach(struct vfio_container *c, struct vfio_group *g)
 {
 	int rc;
 
-	rwlock_write(&c->lock);
+	mutex_lock(&c->lock);
 	rc = attach_locked(c, g);
-	rwlock_unlock(&c->lock);
+	mutex_unlock(&c->lock);
 	if (rc)
 		return rc;
 	ref_get(&c->ref);
@@ -61,16 +62,16 @@ void vfio_container_detach(struct vfio_group *g)
 	struct vfio_container *c = g->container;
 
 	assert(g->container_users == 1);
-	rwlock_write(&c->lock);
+	mutex_lock(&c->lock);
 	if (c->type1)
 		vfio_type1_detach(c->type1, g->iommu);
 	iommu_group_release(g->iommu);
 	TAILQ_REMOVE(&c->groups, g, container_link);
 	if (TAILQ_EMPTY(&c->groups)) {
-		vfio_type1_destroy(c->type1);
+		vfio_type1_put(c->type1);
 		c->type1 = NULL;
 	}
-	rwlock_unlock(&c->lock);
+	mutex_unlock(&c->lock);
 	g->container = NULL;
 	g->container_users = 0;
 	container_put(c);
@@ -78,7 +79,7 @@ void vfio_container_detach(struct vfio_group *g)
 
 bool vfio_container_ready(struct vfio_container *c)
 {
-	SCOPED_READ(&c->lock);
+	SCOPED_LOCK(&c->lock);
 	return c->type1 != NULL;
 }
 
@@ -91,7 +92,7 @@ static long get_api_version_ioctl(struct vfio_container *c, struct task *t, uint
 
 static long check_extension_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
 {
-	SCOPED_READ(&c->lock);
+	SCOPED_LOCK(&c->lock);
 	return vfio_type1_check_extension(c->type1, arg);
 }
 
@@ -122,7 +123,7 @@ static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t a
 	struct vfio_type1 *type1;
 	int rc;
 
-	SCOPED_WRITE(&c->lock);
+	SCOPED_LOCK(&c->lock);
 	if (TAILQ_EMPTY(&c->groups) || c->type1)
 		return -EINVAL;
 	if (vfio_type1_check_extension(NULL, arg) <= 0)
@@ -132,7 +133,7 @@ static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t a
 		return rc;
 	rc = attach_all_locked(c, type1);
 	if (rc) {
-		vfio_type1_destroy(type1);
+		vfio_type1_put(type1);
 		return rc;
 	}
 	c->type1 = type1;
@@ -146,6 +147,21 @@ static const struct container_ioctl container_ioctls[] = {
 	{ VFIO_SET_IOMMU, set_iommu_ioctl },
 };
 
+static long backend_ioctl(struct vfio_container *c, struct task *t, unsigned cmd, uint64_t arg)
+{
+	struct vfio_type1 *type1;
+	long rc;
+
+	mutex_lock(&c->lock);
+	type1 = vfio_type1_get(c->type1);
+	mutex_unlock(&c->lock);
+	if (!type1)
+		return -EINVAL;
+	rc = vfio_type1_ioctl(type1, t, cmd, arg);
+	vfio_type1_put(type1);
+	return rc;
+}
+
 static long container_file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 {
 	struct vfio_container *c = f->priv;
@@ -154,8 +170,7 @@ static long container_file_ioctl(struct file *f, struct task *t, unsigned cmd, u
 		if (container_ioctls[i].cmd == cmd)
 			return container_ioctls[i].fn(c, t, arg);
 	}
-	SCOPED_READ(&c->lock);
-	return c->type1 ? vfio_type1_ioctl(c->type1, t, cmd, arg) : -EINVAL;
+	return backend_ioctl(c, t, cmd, arg);
 }
 
 static void container_file_release(struct file *f)
@@ -182,7 +197,7 @@ int vfio_container_open(void *priv, struct task *t, int oflags, struct file **ou
 	if (!c)
 		return -ENOMEM;
 	c->vfio = priv;
-	rwlock_init(&c->lock, RANK_VFIO_CONTAINER);
+	mutex_init(&c->lock, RANK_VFIO_CONTAINER);
 	ref_init(&c->ref);
 	TAILQ_INIT(&c->groups);
 	rc = file_create(t, &container_file_ops, c, oflags, S_IFCHR | 0666, out);

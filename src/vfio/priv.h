@@ -12,6 +12,8 @@
  * group is in it, its type1 instance until the last group leaves. An open device holds the group's file, so
  * a program may close its files in any order (spec 10, 3.16).
  *
+ * No lock is held over a copy from or to a caller's memory: a hostile caller can make that last for ever.
+ *
  * Lock order: vfio->lock, group->lock, container->lock, set->lock, type1, vfio->device_lock. Nodes are
  * removed under vfio->lock alone, as removal waits for opens under way, which take group->lock.
  */
@@ -111,14 +113,14 @@ struct vfio_group {
 
 /*
  * What /dev/vfio/vfio opens: a set of groups that share one address space.
- * [I] immutable after create   [c] lock: written with the write side
+ * [I] immutable after create   [c] lock
  */
 struct vfio_container {
 	struct vfio *vfio;             /* [I] */
-	struct rwlock lock;            /* RANK_VFIO_CONTAINER */
+	struct mutex lock;             /* RANK_VFIO_CONTAINER */
 	struct ref ref;                /* the file, each group */
 	struct vfio_group_list groups; /* [c] newest first */
-	struct vfio_type1 *type1;      /* [c] the backend; NULL: not chosen yet */
+	struct vfio_type1 *type1;      /* [c] the backend, with a reference; NULL: not chosen yet */
 };
 
 /* ---- group.c ---- */

@@ -18,6 +18,7 @@ int vfio_type1_create(struct vfio *vfio, uint64_t type, struct vfio_type1 **out)
 	if (!t1)
 		return -ENOMEM;
 	t1->vfio = vfio;
+	ref_init(&t1->ref);
 	t1->v2 = type == VFIO_TYPE1v2_IOMMU;
 	mutex_init(&t1->lock, RANK_TYPE1);
 	RB_INIT(&t1->mappings);
@@ -28,9 +29,16 @@ int vfio_type1_create(struct vfio *vfio, uint64_t type, struct vfio_type1 **out)
 	return 0;
 }
 
-void vfio_type1_destroy(struct vfio_type1 *t1)
+struct vfio_type1 *vfio_type1_get(struct vfio_type1 *t1)
 {
-	if (!t1)
+	if (t1)
+		ref_get(&t1->ref);
+	return t1;
+}
+
+void vfio_type1_put(struct vfio_type1 *t1)
+{
+	if (!t1 || !ref_put(&t1->ref))
 		return;
 	assert(LIST_EMPTY(&t1->domains) && RB_EMPTY(&t1->mappings));
 	free(t1->valid);

@@ -11,7 +11,7 @@
  *	type1_dirty.c   DIRTY_PAGES and the bitmap of UNMAP_DMA
  *
  * Spec: 10, section 4. Emulated devices (4.5: pinned pages, unmap callbacks) have no place here yet: every
- * mapping is pinned whole from MAP_DMA to its end, as an instance always has a domain.
+ * mapping is pinned whole from MAP_DMA to its end, as an instance in use always has a domain.
  */
 #ifndef UVFIO_VFIO_TYPE1_H
 #define UVFIO_VFIO_TYPE1_H
@@ -49,10 +49,12 @@ struct type1_range {
 /* [I] immutable after create; all else by lock */
 struct vfio_type1 {
 	struct vfio *vfio;          /* [I] */
+	struct ref ref;             /* the container, requests under way */
 	bool v2;                    /* [I] UNMAP_DMA never removes more than asked */
 	struct mutex lock;          /* RANK_TYPE1 */
 	struct type1_tree mappings;
-	LIST_HEAD(, type1_domain) domains; /* oldest last */
+	uint64_t generation;        /* of the mappings: changes with them */
+	LIST_HEAD(, type1_domain) domains; /* oldest last; none: the container has given the instance up */
 	struct type1_range *valid;  /* sorted, disjoint: where MAP_DMA may map */
 	unsigned nvalid;            /* 0: everywhere (no domain) */
 	uint64_t pgsizes;           /* all domains have these */
@@ -63,14 +65,20 @@ struct vfio_type1 {
 
 /* ---- type1.c ---- */
 
-/** vfio_type1_create - an instance without groups. @type: 1 or 3. -EINVAL another type; -ENOMEM */
+/** vfio_type1_create - an instance without groups, one reference. @type: 1 or 3. -EINVAL another type; -ENOMEM */
 int vfio_type1_create(struct vfio *vfio, uint64_t type, struct vfio_type1 **out);
-/** vfio_type1_destroy - every group must be detached; NULL is fine */
-void vfio_type1_destroy(struct vfio_type1 *t1);
+struct vfio_type1 *vfio_type1_get(struct vfio_type1 *t1); /* NULL is fine */
+/** vfio_type1_put - the last one frees it; every group must be detached; NULL is fine */
+void vfio_type1_put(struct vfio_type1 *t1);
 /** vfio_type1_check_extension - the answer to CHECK_EXTENSION; @t1 NULL: no instance yet */
 int vfio_type1_check_extension(struct vfio_type1 *t1, uint64_t extension);
-/** vfio_type1_ioctl - -ENOTTY: not one of type1's */
+/** vfio_type1_ioctl - -ENOTTY: not one of type1's. Context: no lock held */
 long vfio_type1_ioctl(struct vfio_type1 *t1, struct task *t, unsigned cmd, uint64_t arg);
+/** type1_gone - has the container given it up? Then requests are -EINVAL. Lock held. */
+static inline bool type1_gone(const struct vfio_type1 *t1)
+{
+	return LIST_EMPTY(&t1->domains);
+}
 /** type1_pgsize - the smallest page size: what MAP_DMA and UNMAP_DMA align to */
 uint64_t type1_pgsize(const struct vfio_type1 *t1);
 
@@ -108,8 +116,13 @@ long type1_info_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg);
 long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg);
 /** type1_bitmap_check - is @b a bitmap for @size bytes of IOVA space? 0; -EINVAL (spec 10, 4.3) */
 int type1_bitmap_check(const struct vfio_bitmap *b, uint64_t size);
-/** type1_dirty_write - write the bits of @m into the caller's bitmap, which begins at page @base. Lock held. -EFAULT */
-int type1_dirty_write(struct vfio_type1 *t1, struct task *t, const struct vfio_bitmap *b, iova_t base,
-		      const struct type1_mapping *m);
+/**
+ * type1_dirty_report - write the bits of the mappings that begin in [@start, @last] into the caller's bitmap
+ * @generation: of the mappings reported
+ * Bit 0 is the page at @start. Context: no lock held.
+ * Return: 0; -EFAULT; -EINVAL tracking is off, @b is for other pages, an end cuts a mapping
+ */
+int type1_dirty_report(struct vfio_type1 *t1, struct task *t, const struct vfio_bitmap *b, iova_t start, iova_t last,
+		       uint64_t *generation);
 
 #endif

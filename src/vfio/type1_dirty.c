@@ -6,7 +6,8 @@
  * flag, and a report is a run of ones for each mapping.
  *
  * A report is written in whole 64-bit words. A mapping that begins inside a word is or-ed to what the
- * caller's word holds, so that neighbours share it; bits beyond a mapping's end are written as zeros.
+ * caller's word holds, so that neighbours share it; bits beyond a mapping's end are written as zeros. What is
+ * to be reported is copied out of the tree some mappings at a time, and written without the lock.
  */
 #include "vfio/type1.h"
 #include <string.h>
@@ -28,33 +29,30 @@ int type1_bitmap_check(const struct vfio_bitmap *b, uint64_t size)
 	return b->size < ALIGN_UP(pages, 64ull) / 8 ? -EINVAL : 0;
 }
 
-/* @n bits set from bit @first of the word at @at on, or-ed to the word there; returns how many were taken. */
-static int write_first_word(struct task *t, uva_t at, unsigned first, uint64_t n, uint64_t *taken)
+/* Bits [@first, @first + @n) of the word at @at, or-ed to what is there. */
+static int write_into_word(struct task *t, uva_t at, unsigned first, unsigned n)
 {
-	uint64_t word, bits = ~0ull << first;
+	uint64_t word, bits = (n < 64 ? (1ull << n) - 1 : ~0ull) << first;
 	int rc = task_copy_in(t, &word, at, sizeof(word));
 
 	if (rc)
 		return rc;
-	*taken = MIN(n, 64u - first);
-	if (first + *taken < 64)
-		bits &= (1ull << (first + *taken)) - 1;
 	word |= bits;
 	return task_copy_out(t, at, &word, sizeof(word));
 }
 
-int type1_dirty_write(struct vfio_type1 *t1, struct task *t, const struct vfio_bitmap *b, iova_t base,
-		      const struct type1_mapping *m)
+/* Bits [@bit, @bit + @left) of the bitmap at @data. */
+static int write_run(struct task *t, uva_t data, uint64_t bit, uint64_t left)
 {
-	uint64_t pgsize = type1_pgsize(t1), bit = (m->start - base) / pgsize;
-	uint64_t left = (m->last - m->start) / pgsize + 1, taken = 0;
-	uva_t at = b->data + bit / 64 * 8;
+	uva_t at = data + bit / 64 * 8;
 	uint64_t words[512];
 	int rc = 0;
 
 	if (bit % 64) {
-		rc = write_first_word(t, at, bit % 64, left, &taken);
-		left -= taken;
+		unsigned n = (unsigned)MIN(left, 64 - bit % 64);
+
+		rc = write_into_word(t, at, bit % 64, n);
+		left -= n;
 		at += 8;
 	}
 	memset(words, 0xff, sizeof(words));
@@ -70,21 +68,51 @@ int type1_dirty_write(struct vfio_type1 *t1, struct task *t, const struct vfio_b
 	return rc;
 }
 
-static int report_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dirty_bitmap_get *r)
+/* The next mappings of [@start, @last], cut to it: at most @n, copied out of the tree. Returns how many. */
+static unsigned runs_locked(struct vfio_type1 *t1, iova_t start, iova_t last, struct type1_range *runs, unsigned n)
 {
-	uint64_t pgsize = type1_pgsize(t1);
-	iova_t last = r->iova + r->size - 1;
-	struct type1_mapping *m;
+	struct type1_mapping *m = type1_mapping_at(t1, start);
+	unsigned i = 0;
 
-	if (r->bitmap.pgsize != pgsize || !IS_ALIGNED(r->iova | r->size, pgsize))
-		return -EINVAL;
-	if (!t1->dirty_tracking || type1_bisects(t1, r->iova, last))
-		return -EINVAL;
-	for (m = type1_mapping_at(t1, r->iova); m && m->start <= last; m = type1_mapping_next(m)) {
-		int rc = type1_dirty_write(t1, t, &r->bitmap, r->iova, m);
+	for (; m && m->start <= last && i < n; m = type1_mapping_next(m))
+		runs[i++] = (struct type1_range){ MAX(m->start, start), MIN(m->last, last) };
+	return i;
+}
 
-		if (rc)
-			return rc;
+static bool reportable_locked(struct vfio_type1 *t1, const struct vfio_bitmap *b, iova_t start, iova_t last)
+{
+	return !type1_gone(t1) && t1->dirty_tracking && b->pgsize == type1_pgsize(t1) && !type1_bisects(t1, start, last);
+}
+
+int type1_dirty_report(struct vfio_type1 *t1, struct task *t, const struct vfio_bitmap *b, iova_t start, iova_t last,
+		       uint64_t *generation)
+{
+	struct type1_range runs[64];
+	iova_t at = start;
+	unsigned n;
+	bool ok;
+
+	mutex_lock(&t1->lock);
+	ok = reportable_locked(t1, b, start, last);
+	*generation = t1->generation;
+	n = ok ? runs_locked(t1, at, last, runs, ARRAY_SIZE(runs)) : 0;
+	mutex_unlock(&t1->lock);
+	if (!ok)
+		return -EINVAL;
+	while (n) {
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t pages = (runs[i].last - runs[i].start) / b->pgsize + 1;
+			int rc = write_run(t, b->data, (runs[i].start - start) / b->pgsize, pages);
+
+			if (rc)
+				return rc;
+		}
+		if (runs[n - 1].last == last)
+			return 0;
+		at = runs[n - 1].last + 1;
+		mutex_lock(&t1->lock);
+		n = runs_locked(t1, at, last, runs, ARRAY_SIZE(runs));
+		mutex_unlock(&t1->lock);
 	}
 	return 0;
 }
@@ -93,6 +121,7 @@ static int get_bitmap(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 		      uint64_t arg)
 {
 	struct vfio_iommu_type1_dirty_bitmap_get r;
+	uint64_t generation;
 	int rc;
 
 	if (a->argsz - sizeof(*a) < sizeof(r))
@@ -107,8 +136,9 @@ static int get_bitmap(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 	rc = type1_bitmap_check(&r.bitmap, r.size);
 	if (rc)
 		return rc;
-	SCOPED_LOCK(&t1->lock);
-	return report_locked(t1, t, &r);
+	if (!IS_ALIGNED(r.iova | r.size, r.bitmap.pgsize)) /* which must be the instance's page size */
+		return -EINVAL;
+	return type1_dirty_report(t1, t, &r.bitmap, r.iova, r.iova + r.size - 1, &generation);
 }
 
 long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
@@ -126,6 +156,8 @@ long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	if (a.flags != VFIO_IOMMU_DIRTY_PAGES_FLAG_START && a.flags != VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP)
 		return -EINVAL;
 	SCOPED_LOCK(&t1->lock);
+	if (type1_gone(t1))
+		return -EINVAL;
 	t1->dirty_tracking = a.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
 	return 0;
 }

@@ -45,9 +45,12 @@ long type1_info_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 		return rc;
 	size = MIN(info.argsz, sizeof(info));
 	mutex_lock(&t1->lock);
+	if (type1_gone(t1))
+		rc = -EINVAL;
 	info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info.iova_pgsizes = t1->pgsizes;
-	rc = info_caps_locked(t1, &caps);
+	if (!rc)
+		rc = info_caps_locked(t1, &caps);
 	mutex_unlock(&t1->lock);
 	if (!rc && info.argsz < sizeof(info) + caps.size) {
 		info.argsz = sizeof(info) + caps.size;

@@ -7,7 +7,7 @@
  * order. UNMAP_DMA removes the translations of everything it takes with one call for each domain, so that DMA
  * under way is waited for once, not once for each mapping. Mappings are never split.
  *
- * The instance's lock is held over pinning: who maps again meanwhile is the same program.
+ * The instance's lock is held over pinning, which looks at the caller's mappings but not into its memory.
  */
 #include "vfio/type1.h"
 #include <string.h>
@@ -150,6 +150,7 @@ static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 		goto err_unpin;
 	RB_INSERT(type1_tree, &t1->mappings, m);
 	t1->dma_avail--;
+	t1->generation++;
 	return 0;
 
 err_unpin:
@@ -204,7 +205,7 @@ long type1_map_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	if (rc)
 		return rc;
 	SCOPED_LOCK(&t1->lock);
-	if (!IS_ALIGNED(a.iova | a.vaddr | a.size, type1_pgsize(t1)))
+	if (type1_gone(t1) || !IS_ALIGNED(a.iova | a.vaddr | a.size, type1_pgsize(t1)))
 		return -EINVAL;
 	if (a.flags & VFIO_DMA_MAP_FLAG_VADDR)
 		return revalidate_locked(t1, t, &a);
@@ -213,11 +214,12 @@ long type1_map_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 
 /* ---- unmap ---- */
 
-/* A checked UNMAP_DMA. */
+/* An UNMAP_DMA under way. */
 struct unmap {
 	iova_t start, last;
-	uint32_t flags;
 	struct vfio_bitmap bitmap; /* with GET_DIRTY_BITMAP */
+	bool reported;             /* its bits have been written, */
+	uint64_t generation;       /* for these mappings */
 	uint64_t removed;          /* result, bytes */
 };
 
@@ -228,6 +230,7 @@ static void forget(struct vfio_type1 *t1, struct type1_mapping *m)
 	if (m->vaddr_invalid)
 		t1->nvaddr_invalid--;
 	t1->dma_avail++;
+	t1->generation++;
 	free(m);
 }
 
@@ -275,61 +278,81 @@ err:
 	return -EINVAL;
 }
 
-static int remove_locked(struct vfio_type1 *t1, struct task *t, struct unmap *u)
+static void remove_locked(struct vfio_type1 *t1, struct unmap *u)
 {
-	struct type1_mapping *first = first_to_unmap(t1, u), *m, *next, *stop = NULL;
+	struct type1_mapping *first = first_to_unmap(t1, u), *m, *next;
 	iova_t last = 0;
-	int rc = 0;
 
-	for (m = first; m; m = next_to_unmap(m, u)) {
-		if (u->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
-			rc = type1_dirty_write(t1, t, &u->bitmap, u->start, m);
-		if (rc) {
-			stop = m; /* this one and those above it stay */
-			break;
-		}
+	if (!first)
+		return;
+	for (m = first; m; m = next_to_unmap(m, u))
 		last = m->last;
-	}
-	if (first == stop)
-		return rc;
 	unmap_all_domains(t1, first->start, last);
-	for (m = first; m != stop; m = next) {
+	for (m = first; m; m = next) {
 		next = next_to_unmap(m, u);
 		u->removed += mapping_length(m);
 		forget(t1, m);
 	}
-	return rc;
 }
 
-/* Steps 4 to 8 of spec 10, 4.3. */
-static int unmap_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_unmap *a,
-			struct unmap *u)
+/* Steps 4 and 5 of spec 10, 4.3. */
+static int unmap_range(const struct vfio_iommu_type1_dma_unmap *a, uint64_t pgsize, struct unmap *u)
 {
-	bool all = a->flags & VFIO_DMA_UNMAP_FLAG_ALL;
-	uint64_t pgsize = type1_pgsize(t1);
-
 	if (!IS_ALIGNED(a->iova, pgsize))
 		return -EINVAL;
-	if (all) {
-		if (a->iova || a->size)
-			return -EINVAL;
-		u->last = UINT64_MAX;
-	} else {
-		if (!a->size || !IS_ALIGNED(a->size, pgsize))
-			return -EINVAL;
-		u->last = a->iova + a->size - 1;
-		if (u->last < a->iova)
-			return -EOVERFLOW;
-	}
 	u->start = a->iova;
-	u->flags = a->flags;
-	if ((a->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) && (!t1->dirty_tracking || u->bitmap.pgsize != pgsize))
+	if (a->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
+		u->last = UINT64_MAX;
+		return a->iova || a->size ? -EINVAL : 0;
+	}
+	if (!a->size || !IS_ALIGNED(a->size, pgsize))
 		return -EINVAL;
-	if (t1->v2 && !all && type1_bisects(t1, u->start, u->last))
+	u->last = a->iova + a->size - 1;
+	return u->last < a->iova ? -EOVERFLOW : 0;
+}
+
+/* Steps 4 to 8. */
+static int unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
+{
+	int rc = type1_gone(t1) ? -EINVAL : unmap_range(a, type1_pgsize(t1), u);
+
+	if (rc)
+		return rc;
+	if (u->reported && !t1->dirty_tracking)
 		return -EINVAL;
+	if (t1->v2 && !(a->flags & VFIO_DMA_UNMAP_FLAG_ALL) && type1_bisects(t1, u->start, u->last))
+		return -EINVAL;
+	if (u->reported && u->generation != t1->generation)
+		return -EAGAIN;
 	if (a->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
 		return invalidate_locked(t1, u);
-	return remove_locked(t1, t, u);
+	remove_locked(t1, u);
+	return 0;
+}
+
+/*
+ * The bits are written before the mappings go, but not under the lock: when another thread has changed the
+ * mappings in between they are written again.
+ */
+static int unmap_reporting(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_unmap *a,
+			   struct unmap *u)
+{
+	int rc;
+
+	u->reported = true;
+	do {
+		mutex_lock(&t1->lock);
+		rc = type1_gone(t1) ? -EINVAL : unmap_range(a, type1_pgsize(t1), u);
+		mutex_unlock(&t1->lock);
+		if (!rc)
+			rc = type1_dirty_report(t1, t, &u->bitmap, u->start, u->last, &u->generation);
+		if (rc)
+			return rc;
+		mutex_lock(&t1->lock);
+		rc = unmap_locked(t1, a, u);
+		mutex_unlock(&t1->lock);
+	} while (rc == -EAGAIN);
+	return rc;
 }
 
 /* Steps 1 and 2. */
@@ -358,9 +381,13 @@ long type1_unmap_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 		rc = check_unmap(t, arg, &a, &u);
 	if (rc)
 		return rc;
-	mutex_lock(&t1->lock);
-	rc = unmap_locked(t1, t, &a, &u);
-	mutex_unlock(&t1->lock);
+	if (a.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
+		rc = unmap_reporting(t1, t, &a, &u);
+	} else {
+		mutex_lock(&t1->lock);
+		rc = unmap_locked(t1, &a, &u);
+		mutex_unlock(&t1->lock);
+	}
 	if (rc)
 		return rc;
 	a.size = u.removed;

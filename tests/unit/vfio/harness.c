@@ -2,6 +2,7 @@
 #include "harness.h"
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct host host;
@@ -109,13 +110,30 @@ static struct caller *caller_of(struct task *t)
 	return container_of(t, struct caller, task);
 }
 
+static void maybe_stick(struct task *t, uva_t at)
+{
+	struct caller *c = caller_of(t);
+
+	if (!at || (at & -PAGE) != atomic_load(&c->stuck_page))
+		return;
+	atomic_fetch_add(&c->stuck, 1);
+	while (atomic_load(&c->stuck_page)) {
+		const struct timespec pause = { 0, 1000000 };
+
+		nanosleep(&pause, NULL);
+	}
+	atomic_fetch_sub(&c->stuck, 1);
+}
+
 static int t_copy_in(struct task *t, void *dst, uva_t src, size_t n)
 {
+	maybe_stick(t, src);
 	return move(dst, src, n, false);
 }
 
 static int t_copy_out(struct task *t, uva_t dst, const void *src, size_t n)
 {
+	maybe_stick(t, dst);
 	return move((void *)(uintptr_t)src, dst, n, true);
 }
 

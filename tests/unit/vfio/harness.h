@@ -39,6 +39,9 @@ struct caller {
 	struct mutex lock;
 	struct file *fds[FDS];
 	bool ipc_lock;
+	/* Copies from or to this page do not end before this is 0 again: memory that its owner does not serve. */
+	atomic_uintptr_t stuck_page;
+	atomic_uint stuck; /* threads in there */
 };
 
 struct device {

@@ -450,6 +450,81 @@ static void group_of_file(void **state)
 	iommu_group_put(g);
 }
 
+/* One request whose memory is never served. */
+struct stuck {
+	struct caller *c;
+	int fd;
+	unsigned cmd;
+	const void *arg;
+};
+
+static void stuck_thread(void *arg)
+{
+	struct stuck *s = arg;
+
+	sys_ioctl(s->c, s->fd, s->cmd, s->arg);
+}
+
+/*
+ * A program whose copies never end keeps its own descriptors, but neither its group's file from being closed
+ * nor another program from anything.
+ */
+static void stuck_copies(void **state)
+{
+	struct caller *c = *state, *hostile = caller_create();
+	struct iommu_group *g1 = group_create(), *g2 = group_create();
+	struct device *d1 = device_add("a", g1), *d2 = device_add("b", g2);
+	char *page = area_create(2 * PAGE, true, true);
+	const struct vfio_iommu_type1_dirty_bitmap start = { 8, VFIO_IOMMU_DIRTY_PAGES_FLAG_START };
+	struct {
+		uint32_t argsz, flags;
+		struct vfio_iommu_type1_dirty_bitmap_get g;
+	} report = { sizeof(report), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, { 0, PAGE, { PAGE, 8, (uintptr_t)page } } };
+	int cfd = sys_open(hostile, CONTAINER), gfd = group_open_node(hostile, g1);
+	struct stuck s[] = {
+		{ hostile, gfd, VFIO_GROUP_GET_STATUS, page },
+		{ hostile, gfd, VFIO_GROUP_SET_CONTAINER, page },
+		{ hostile, gfd, VFIO_GROUP_GET_DEVICE_FD, page },
+		{ hostile, cfd, VFIO_IOMMU_MAP_DMA, page },
+		{ hostile, cfd, VFIO_IOMMU_UNMAP_DMA, page },
+		{ hostile, cfd, VFIO_IOMMU_GET_INFO, page },
+		{ hostile, cfd, VFIO_IOMMU_DIRTY_PAGES, &report },
+	};
+	struct thread threads[ARRAY_SIZE(s)];
+
+	assert_rc(group_set(hostile, gfd, cfd), 0);
+	assert_rc(sys_ioctl_u(hostile, cfd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
+	assert_rc(map(hostile, cfd, 0, page, PAGE, RW), 0);
+	assert_rc(sys_ioctl(hostile, cfd, VFIO_IOMMU_DIRTY_PAGES, &start), 0);
+	atomic_store(&hostile->stuck_page, (uintptr_t)page);
+	for (size_t i = 0; i < ARRAY_SIZE(s); i++)
+		assert_rc(thread_start(&threads[i], "stuck", stuck_thread, &s[i]), 0);
+	wait_for(&hostile->stuck, ARRAY_SIZE(s));
+
+	/* the program itself, with what is not stuck */
+	assert_rc(map(hostile, cfd, PAGE, page + PAGE, PAGE, RW), 0);
+	assert_rc(sys_ioctl_u(hostile, gfd, VFIO_GROUP_UNSET_CONTAINER, 0), 0);
+	assert_int_equal(mem_pinned_pages(host.mem), 0);
+	/* the administrator */
+	device_del(d1);
+	device_del(d2);
+	d2 = device_add("b", g2);
+	/* another program */
+	gfd = group_open_node(c, g2);
+	cfd = sys_open(c, CONTAINER);
+	assert_rc(group_set(c, gfd, cfd), 0);
+	assert_rc(sys_ioctl_u(c, cfd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
+	sys_close(c, gfd);
+
+	atomic_store(&hostile->stuck_page, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(s); i++)
+		thread_join(&threads[i]);
+	caller_destroy(hostile);
+	device_del(d2);
+	iommu_group_put(g1);
+	iommu_group_put(g2);
+}
+
 static long attr_write(struct caller *c, const char *path, const char *text)
 {
 	struct file *f;
@@ -506,7 +581,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(registration), T(container_requests), T(group_requests), T(device_files), T(no_descriptor_left),
-		T(features), T(close_orders), T(two_groups), T(unregister_waits), T(group_of_file), T(parameters),
+		T(features), T(close_orders), T(two_groups), T(unregister_waits), T(stuck_copies),
+		T(group_of_file), T(parameters),
 	};
 
 	return cmocka_run_group_tests_name("vfio groups", tests, NULL, NULL);

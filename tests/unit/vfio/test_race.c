@@ -16,7 +16,7 @@ static struct {
 	char *mem;
 	atomic_uint running; /* monkeys */
 	atomic_bool stop;
-	atomic_uint maps, opens, cycles; /* that it was worth it: what succeeded */
+	atomic_uint maps, opens, reports, cycles; /* that it was worth it: what succeeded */
 } r;
 
 static unsigned draw(unsigned *seed, unsigned n)
@@ -85,6 +85,22 @@ static bool asked_to_leave(void)
 	return false;
 }
 
+/* Tracking on, then an unmap that reports, both of whatever the descriptor is. */
+static void dirty(int fd)
+{
+	const struct vfio_iommu_type1_dirty_bitmap start = { 8, VFIO_IOMMU_DIRTY_PAGES_FLAG_START };
+	uint64_t bits[1];
+	struct {
+		uint32_t argsz, flags;
+		uint64_t iova, size;
+		struct vfio_bitmap b;
+	} a = { sizeof(a), VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0, 40 * PAGE, { PAGE, 8, (uintptr_t)bits } };
+
+	sys_ioctl(r.c, fd, VFIO_IOMMU_DIRTY_PAGES, &start);
+	if (!sys_ioctl(r.c, fd, VFIO_IOMMU_UNMAP_DMA, &a) && a.size)
+		atomic_fetch_add(&r.reports, 1);
+}
+
 static void one_step(unsigned *seed)
 {
 	static const char *const names[] = { "a", "b", "c", "nobody" };
@@ -94,7 +110,7 @@ static void one_step(unsigned *seed)
 	uint64_t page = draw(seed, 32);
 	long rc;
 
-	switch (draw(seed, 16)) {
+	switch (draw(seed, 17)) {
 	case 0:
 		open_some(draw(seed, 3));
 		break;
@@ -131,6 +147,9 @@ static void one_step(unsigned *seed)
 		break;
 	case 11:
 		sys_ioctl_u(r.c, fd, VFIO_GROUP_UNSET_CONTAINER, 0);
+		break;
+	case 16:
+		dirty(fd);
 		break;
 	case 12:
 		session(draw(seed, 2));
@@ -219,7 +238,7 @@ static void all_at_once(void **state)
 	iommu_group_put(r.g[0]);
 	iommu_group_put(r.g[1]);
 	host_stop();
-	print_message("%u maps, %u device files, %u devices taken away\n", r.maps, r.opens, r.cycles);
+	print_message("%u maps, %u device files, %u reports, %u devices taken away\n", r.maps, r.opens, r.reports, r.cycles);
 }
 
 int main(void)
