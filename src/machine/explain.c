@@ -206,7 +206,7 @@ static void tell_alone(struct explain *e)
 	const struct machine_look *port = e->n > 1 && e->asked && !e->asked->dev->bridge ? isolating_port(e) : NULL;
 
 	if (port)
-		fprintf(e->out, "To have %s alone: put it below %s, which has ACS.\n", machine_short_name(e->asked),
+		fprintf(e->out, "To have %s alone: put it by itself below %s, which has ACS.\n", machine_short_name(e->asked),
 			machine_short_name(port));
 }
 
