@@ -63,6 +63,7 @@ enum mmio_string {
 #define MMIO_F_ADDR32 0x200 /* 32-bit addressing */
 #define MMIO_F_SEGMENT 0x400 /* fs or gs based: the address is taken from the fault */
 #define MMIO_F_BITREG 0x800 /* THUNK: bt family with a register bit number, which moves the operand */
+#define MMIO_F_COMMIT 0x1000 /* THUNK: a store that changes extended state too (fstp): run again once it is done */
 
 /* mmio_insn.base, .index: 0..15 in hardware order (rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8..r15), or */
 #define MMIO_REG_NONE 0xff
@@ -84,8 +85,8 @@ struct mmio_insn {
 	uint8_t index;
 	uint8_t scale;
 	uint16_t thunk;              /* THUNK: slot in the thunk area */
-	uint32_t seq;                /* for a cache's own use */
-	uint64_t reserved;
+	uint32_t reserved;
+	uint64_t seq;                /* for a cache's own use */
 };
 
 _Static_assert(sizeof(struct mmio_insn) == 64, "one cache line, and part of the stub's contract");
@@ -106,6 +107,11 @@ struct mmio_ops {
 	 */
 	int (*read_rep)(void *ctx, uint64_t addr, unsigned width, unsigned count, void *buf);
 	int (*write_rep)(void *ctx, uint64_t addr, unsigned width, unsigned count, const void *buf);
+	/*
+	 * What an operand's other half or a string's other side is, is not known beforehand. 0: touch it, and ask read
+	 * or write when that faults (asking is slow); 1: ask first, touch it after -ENXIO.
+	 */
+	int ask_first;
 };
 
 #define MMIO_REP_MAX 256
@@ -154,5 +160,14 @@ int mmio_guard_copy(void *dst, const void *src, unsigned width, uint32_t *info);
 int mmio_guard_fixup(uint64_t *g, int signo, int code);
 /** mmio_insn_matches - are the bytes at @ip (readable or not) those of @insn? Same need as mmio_guard_copy. */
 int mmio_insn_matches(const struct mmio_insn *insn, const void *ip);
+
+/*
+ * A cache of decoded instructions, keyed by rip: an array of @n (a power of two), zeroed at first. Any number of
+ * threads may use it, signal handlers included; nobody ever waits, an entry that is being written is a miss.
+ */
+/** mmio_cache_find - copy the instruction at @rip to @out if it is known and the bytes in memory are still the same */
+int mmio_cache_find(struct mmio_insn *cache, unsigned n, uint64_t rip, struct mmio_insn *out);
+/** mmio_cache_put - remember @insn (with its rip) */
+void mmio_cache_put(struct mmio_insn *cache, unsigned n, const struct mmio_insn *insn);
 
 #endif
