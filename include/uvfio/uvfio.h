@@ -10,6 +10,7 @@
 #ifndef UVFIO_UVFIO_H
 #define UVFIO_UVFIO_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,14 +52,20 @@ ssize_t uvfio_pwrite(struct uvfio_machine *m, int fd, const void *buf, size_t n,
 off_t uvfio_lseek(struct uvfio_machine *m, int fd, off_t offset, int whence);
 /**
  * uvfio_mmap - map a BAR; loads and stores reach the device. MAP_FAILED on failure.
- * Where the device has side effects, accesses are carried to it by a handler of SIGSEGV and SIGBUS. It is installed
- * by uvfio_create(), again by this function where another has replaced it, and passes on what is not its own to the
- * handler it found: install yours before, or have it pass on in its turn. Do not mprotect() a mapping. A device that
- * does not answer (memory decoding off) raises SIGBUS.
+ * Where the device has side effects a load or store raises SIGBUS, whose handler carries it to the device. It is
+ * installed (for SIGBUS and SIGSEGV) by uvfio_create(), again by this function where another has replaced it, and
+ * passes on what is not its own to the handler it found. A device that does not answer (memory decoding off) leaves
+ * the program with the SIGBUS.
  */
 void *uvfio_mmap(struct uvfio_machine *m, void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 /** uvfio_munmap - the only way to unmap what uvfio_mmap() has mapped; parts of a mapping are fine */
 int uvfio_munmap(struct uvfio_machine *m, void *addr, size_t length);
+/**
+ * uvfio_fault - for handlers of yours that have replaced the machine's: to be called first, with their arguments
+ * (SA_SIGINFO | SA_NODEFER). Covers all machines of the process.
+ * Return: 1 it was a machine's affair and is done: return from the handler; 0 it is yours
+ */
+int uvfio_fault(int sig, siginfo_t *info, void *ucontext);
 int uvfio_stat(struct uvfio_machine *m, const char *path, struct stat *st);
 int uvfio_lstat(struct uvfio_machine *m, const char *path, struct stat *st);
 ssize_t uvfio_readlink(struct uvfio_machine *m, const char *path, char *buf, size_t size);

@@ -351,6 +351,14 @@ EXPORT int uvfio_munmap(struct uvfio_machine *m, void *addr, size_t length)
 	return (int)result(capi_map_cut(m, addr, length));
 }
 
+EXPORT int uvfio_fault(int sig, siginfo_t *info, void *ucontext)
+{
+	int saved = errno, ours = capi_trap(sig, info, ucontext);
+
+	errno = saved;
+	return ours;
+}
+
 /* ---- names ---- */
 
 static int stat_path(struct uvfio_machine *m, const char *path, bool follow, struct stat *st)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mappings of the machine's files in this process. A mapping is a reservation of addresses; its plain pages
- * are mapped from the memory behind them, all others stay untouchable, and the SIGSEGV of a load or store
- * there is turned into accesses to the device (front/mmio.h). Where the device does not answer the program
- * gets SIGBUS, as from a real BAR with memory decoding off.
+ * Mappings of the machine's files in this process. A mapping is a mapping of an empty file, in which every
+ * page raises SIGBUS; its plain pages are then mapped from the memory behind them, and at all others the
+ * SIGBUS of a load or store is turned into accesses to the device (front/mmio.h). Where the device does not
+ * answer, the signal is what the program gets, as from a real BAR with memory decoding off.
  *
  * A signal handler belongs to the process, so the table of mappings does too: all machines share it. An
  * access takes a reference on its mapping's file and holds no lock here while it is at the device. A program
@@ -17,8 +17,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct capi_map {
 	struct uvfio_machine *m;
@@ -34,7 +32,8 @@ static struct {
 	struct mutex lock; /* RANK_SUPER_FDS */
 	struct capi_map *v;
 	size_t n, room;
-} maps;
+	int empty;         /* the empty file; made once */
+} maps = { .empty = -1 };
 
 __attribute__((constructor)) static void maps_init(void)
 {
@@ -183,35 +182,27 @@ static void trap_pass_on(int sig, siginfo_t *info, void *uc, bool first)
 	passing.to = NULL;
 }
 
-/* The program touched a page that does not answer: a SIGBUS at that address, as soon as this handler returns. */
-static void trap_bus_error(void *addr)
+bool capi_trap(int sig, siginfo_t *info, void *ctx)
 {
-	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_ADRERR };
-
-	info.si_addr = addr;
-	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS, &info);
-}
-
-static void trap_handler(int sig, siginfo_t *info, void *ctx)
-{
-	/* The kernel puts the return address right below the context. */
-	bool first = (char *)__builtin_frame_address(0) + 16 == (char *)ctx;
 	ucontext_t *uc = ctx;
-	int saved = errno;
-	int rc = -ENXIO;
 	struct capi_area a;
 
 	if (mmio_guard_fixup((uint64_t *)uc->uc_mcontext.gregs, sig, info->si_code))
-		goto out;
+		return true;
 	if (info->si_code > 0 && mem_fault_fixup(uc))
-		goto out;
-	if (sig == SIGSEGV && info->si_code == SEGV_ACCERR && capi_map_find((uintptr_t)info->si_addr, &a))
-		rc = mmio_emulate(uc, (uintptr_t)info->si_addr, &capi_mmio_ops, NULL);
-	if (rc == -EFAULT)
-		trap_bus_error(info->si_addr);
-	else if (rc)
-		trap_pass_on(sig, info, ctx, first);
-out:
+		return true;
+	return sig == SIGBUS && info->si_code == BUS_ADRERR && capi_map_find((uintptr_t)info->si_addr, &a) &&
+	       mmio_emulate(uc, (uintptr_t)info->si_addr, &capi_mmio_ops, NULL) == 0;
+}
+
+static void trap_handler(int sig, siginfo_t *info, void *uc)
+{
+	/* The kernel puts the return address right below the context. */
+	bool first = (char *)__builtin_frame_address(0) + 16 == (char *)uc;
+	int saved = errno;
+
+	if (!capi_trap(sig, info, uc))
+		trap_pass_on(sig, info, uc, first);
 	errno = saved;
 }
 
@@ -241,6 +232,10 @@ int capi_trap_install(void)
 	int rc = mmio_init();
 
 	SCOPED_LOCK(&maps.lock);
+	if (maps.empty < 0)
+		maps.empty = memfd_create("uvfio-trap", MFD_CLOEXEC);
+	if (maps.empty < 0)
+		return -errno;
 	for (unsigned i = 0; i < ARRAY_SIZE(trap_signals) && rc == 0; i++)
 		rc = trap_take_locked(i);
 	return rc;
@@ -307,8 +302,8 @@ static int maps_cut(struct uvfio_machine *m, uintptr_t start, uintptr_t last)
 	return rc;
 }
 
-/* Map the plain pages of a reservation at @base. */
-static int map_plain(struct file *f, char *base, const struct file_mmap *req, size_t length, bool *trapped)
+/* Map the plain pages of the mapping at @base. */
+static int map_plain(struct file *f, char *base, const struct file_mmap *req, size_t length)
 {
 	struct file_page page;
 
@@ -317,10 +312,9 @@ static int map_plain(struct file *f, char *base, const struct file_mmap *req, si
 		if (f->ops->page)
 			f->ops->page(f, req->offset + at, &page);
 		page.length = MIN(ALIGN_UP(MAX(page.length, 1), UVFIO_PAGE_SIZE), length - at);
-		if (page.kind != FILE_PAGE_PLAIN)
-			*trapped = true;
-		else if (mmap(base + at, page.length, req->prot, (req->flags & MAP_TYPE) | MAP_FIXED, page.memfd,
-			      (off_t)page.offset) == MAP_FAILED)
+		if (page.kind == FILE_PAGE_PLAIN &&
+		    mmap(base + at, page.length, req->prot, (req->flags & MAP_TYPE) | MAP_FIXED, page.memfd,
+			 (off_t)page.offset) == MAP_FAILED)
 			return -errno;
 	}
 	return 0;
@@ -328,25 +322,23 @@ static int map_plain(struct file *f, char *base, const struct file_mmap *req, si
 
 int capi_map_add(struct uvfio_machine *m, struct file *f, void *addr, const struct file_mmap *req, void **out)
 {
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-		    (req->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT));
+	int flags = MAP_SHARED | (req->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT));
 	size_t length = ALIGN_UP(req->length, UVFIO_PAGE_SIZE);
 	struct capi_map map = { .m = m, .offset = req->offset, .prot = req->prot };
-	bool trapped = false;
 	char *base;
-	int rc;
+	int rc = capi_trap_install();
 
+	if (rc)
+		return rc;
 	if ((req->flags & MAP_FIXED) && IS_ALIGNED((uintptr_t)addr, UVFIO_PAGE_SIZE)) {
 		rc = maps_cut(NULL, (uintptr_t)addr, (uintptr_t)addr + (length - 1));
 		if (rc)
 			return rc;
 	}
-	base = mmap(addr, length, PROT_NONE, flags, -1, 0);
+	base = mmap(addr, length, req->prot & ~PROT_EXEC, flags, maps.empty, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	rc = map_plain(f, base, req, length, &trapped);
-	if (rc == 0 && trapped)
-		rc = capi_trap_install();
+	rc = map_plain(f, base, req, length);
 	map.start = (uintptr_t)base;
 	map.last = map.start + (length - 1);
 	map.shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;

@@ -9,6 +9,7 @@
 #include "machine/machine.h"
 #include "task/task.h"
 #include "uvfio/uvfio.h"
+#include <signal.h>
 
 /* This process's address space, as one machine charges and reaches it. */
 struct capi_mm {
@@ -51,6 +52,8 @@ int capi_file_install(struct uvfio_machine *m, struct file *f);
  * Guarded copies depend on it, and trapped mappings. Return: 0; -errno
  */
 int capi_trap_install(void);
+/** capi_trap - a fault: was it ours, and is it dealt with? */
+bool capi_trap(int sig, siginfo_t *info, void *uc);
 
 /* A mapping made by uvfio_mmap, as area() sees it. */
 struct capi_area {
