@@ -268,24 +268,36 @@ void edu_dma(volatile void *bar, uint64_t src, uint64_t dst, uint64_t count, uns
 	EXPECT(!(r[3] & 1));
 }
 
+/*
+ * The handlers are there from the start, before any machine is embedded in this process, so that an embedded
+ * machine passes on to them what is not its own.
+ */
 static sigjmp_buf sig_jmp;
+static volatile sig_atomic_t sig_armed;
 
 static void sig_catch(int sig)
 {
-	siglongjmp(sig_jmp, sig);
+	if (sig_armed)
+		siglongjmp(sig_jmp, sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+__attribute__((constructor)) static void sig_init(void)
+{
+	struct sigaction sa = { .sa_handler = sig_catch };
+
+	sigaction(SIGBUS, &sa, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
 }
 
 int signal_of(void (*fn)(void *), void *arg)
 {
-	struct sigaction sa = { .sa_handler = sig_catch }, bus, segv;
-	int sig;
+	int sig = sigsetjmp(sig_jmp, 1);
 
-	sigaction(SIGBUS, &sa, &bus);
-	sigaction(SIGSEGV, &sa, &segv);
-	sig = sigsetjmp(sig_jmp, 1);
+	sig_armed = 1;
 	if (sig == 0)
 		fn(arg);
-	sigaction(SIGBUS, &bus, NULL);
-	sigaction(SIGSEGV, &segv, NULL);
+	sig_armed = 0;
 	return sig;
 }
