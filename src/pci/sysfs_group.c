@@ -83,6 +83,14 @@ static void group_path(const struct pci_sysfs_group *s, char path[64])
 	snprintf(path, 64, "/sys/kernel/iommu_groups/%u", iommu_group_id(s->group));
 }
 
+static int dir_below(struct tree *tree, const char *path, const char *name)
+{
+	char dir[80];
+
+	snprintf(dir, sizeof(dir), "%s/%s", path, name);
+	return tree_dir(tree, dir);
+}
+
 static int group_get(struct pci *pci, struct iommu_group *g, struct pci_sysfs_group **out)
 {
 	struct pci_sysfs_group *s;
@@ -100,6 +108,8 @@ static int group_get(struct pci *pci, struct iommu_group *g, struct pci_sysfs_gr
 		s->group = iommu_group_get(g);
 		group_path(s, path);
 		rc = tree_attrs(pci->tree, path, group_attrs, s);
+		if (rc == 0)
+			rc = dir_below(pci->tree, path, "devices");
 		if (rc) {
 			tree_remove(pci->tree, path);
 			iommu_group_put(g);
@@ -274,6 +284,10 @@ static int unit_create(struct pci *pci, const struct iommu_unit *unit, struct pc
 	snprintf(s->path, sizeof(s->path), "/sys/devices/virtual/iommu/dmar%u", s->number);
 	snprintf(dir, sizeof(dir), "%s/intel-iommu", s->path);
 	rc = tree_attrs(pci->tree, dir, unit_attrs, s);
+	if (rc == 0)
+		rc = dir_below(pci->tree, s->path, "devices");
+	if (rc == 0)
+		rc = tree_dir(pci->tree, "/sys/class/iommu");
 	if (rc == 0)
 		rc = tree_linkf(pci->tree, s->path, "/sys/class/iommu/dmar%u", s->number);
 	if (rc) {

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* BARs: how accesses reach a model, plain memory, MSI-X in the middle, mirrors, placement. */
+#include "harness.h"
+
+static struct pci_dev *d;
+static struct toy *t;
+
+static int start(void **state)
+{
+	box_start(state);
+	d = add(box.root, 1, 0, &toy_model, NULL);
+	t = toy_of(d);
+	return 0;
+}
+
+static void widths(void **state)
+{
+	uint8_t b[64];
+
+	for (unsigned i = 0; i < 64; i++)
+		b[i] = (uint8_t)i;
+	for (unsigned w = 1; w <= 64; w *= 2) {
+		unsigned before = t->writes;
+
+		pci_bar_access(d, TOY_REGS, 0x40, b, w, true);
+		assert_int_equal(t->writes, before + 1); /* vector stores in one piece */
+		assert_int_equal(t->last_width, w);
+	}
+	pci_bar_access(d, TOY_REGS, 0x48, b, 16, true); /* not aligned to 16: two of 8 */
+	assert_int_equal(t->last_width, 8);
+	t->reads = 0;
+	memset(b, 0, sizeof(b));
+	pci_bar_access(d, TOY_REGS, 0x40, b, 32, false);
+	assert_int_equal(t->reads, 4); /* loads of at most 8 */
+	assert_int_equal(b[5], 5);
+	/* 7 bytes at 1: 1, 2, 4 */
+	t->writes = 0;
+	pci_bar_access(d, TOY_REGS, 0x41, b, 7, true);
+	assert_int_equal(t->writes, 3);
+	assert_int_equal(t->last_width, 4);
+	assert_int_equal(t->last_offset, 0x44);
+}
+
+static void outside(void **state)
+{
+	uint32_t v = 0;
+
+	pci_bar_access(d, TOY_REGS, 0x1ffe, &v, 4, false);
+	assert_int_equal(v, 0xffffffff);
+	v = 0;
+	pci_bar_access(d, 1, 0, &v, 4, false);
+	assert_int_equal(v, 0xffffffff);
+	v = 0;
+	pci_bar_access(d, 7, 0, &v, 4, false);
+	assert_int_equal(v, 0xffffffff);
+	assert_null(pci_bar(d, 6));
+}
+
+static void plain(void **state)
+{
+	uint64_t v = 0x1122334455667788ull, w = 0;
+
+	assert_non_null(pci_bar(d, TOY_MEM)->shm);
+	pci_bar_access(d, TOY_MEM, 0xfff8, &v, 8, true);
+	assert_int_equal(pci_bar_memory(d, TOY_MEM, 0xfff8, &w, 8, false), 0);
+	assert_true(v == w);
+	assert_int_equal(pci_bar_memory(d, TOY_MEM, 0xfffc, &w, 8, false), -EINVAL);
+	assert_int_equal(pci_bar_memory(d, TOY_REGS, 0, &w, 8, false), -EINVAL);
+	assert_int_equal(t->reads + t->writes, 0);
+}
+
+static void msix_interception(void **state)
+{
+	uint32_t v[4] = { 0xfee01004, 1, 0x55, 0 };
+
+	pci_bar_access(d, TOY_REGS, 0x1010, v, 16, true); /* entry 1 */
+	assert_int_equal(t->writes, 0);
+	memset(v, 0, sizeof(v));
+	pci_bar_access(d, TOY_REGS, 0x1010, v, 16, false);
+	assert_int_equal(v[0], 0xfee01004);
+	assert_int_equal(v[2], 0x55);
+	assert_int_equal(v[3], 0); /* unmasked by that write */
+	pci_bar_access(d, TOY_REGS, 0x1000, v, 16, false);
+	assert_int_equal(v[3], 1); /* entry 0 masked as at power-on */
+	/* around the table the model answers, also for a store that is half in it */
+	pci_bar_access(d, TOY_REGS, 0xff8, v, 16, true);
+	assert_int_equal(t->writes, 1);
+	assert_int_equal(t->last_offset, 0xff8);
+	/* the PBA is read-only */
+	v[0] = ~0u;
+	pci_bar_access(d, TOY_REGS, 0x1800, v, 4, true);
+	pci_bar_access(d, TOY_REGS, 0x1800, v, 4, false);
+	assert_int_equal(v[0], 0);
+}
+
+static void mirrors(void **state)
+{
+	uint64_t v = 0xaaaabbbbccccddddull, got = 0;
+	uint32_t half = 0x12345678;
+
+	assert_false(pci_bar_mirror(d, TOY_REGS, 8, &got, 8));
+	pci_mirror_set(d, TOY_REGS, 8, &v, 8);
+	assert_true(pci_bar_mirror(d, TOY_REGS, 8, &got, 8));
+	assert_true(got == v);
+	pci_mirror_set(d, TOY_REGS, 12, &half, 4);
+	got = 0;
+	assert_true(pci_bar_mirror(d, TOY_REGS, 12, &got, 4));
+	assert_int_equal(got, half);
+	assert_true(pci_bar_mirror(d, TOY_REGS, 8, &got, 8));
+	assert_true(got == 0x12345678ccccddddull);
+	pci_mirror_clear(d, TOY_REGS, 12, 4);
+	assert_false(pci_bar_mirror(d, TOY_REGS, 8, &got, 8));
+	assert_true(pci_bar_mirror(d, TOY_REGS, 8, &got, 4));
+	/* odd shapes, other BARs, the outside: ask the model */
+	assert_false(pci_bar_mirror(d, TOY_REGS, 8, &got, 2));
+	assert_false(pci_bar_mirror(d, TOY_REGS, 10, &got, 4));
+	assert_false(pci_bar_mirror(d, TOY_MEM, 0, &got, 4));
+	assert_false(pci_bar_mirror(d, TOY_REGS, 0x10000, &got, 4));
+	assert_false(pci_bar_mirror(d, 9, 0, &got, 4));
+	pci_mirror_set(d, TOY_MEM, 0, &v, 8);
+}
+
+static void placement(void **state)
+{
+	struct pci_dev *other = add(box.root, 2, 0, &toy_model, NULL);
+	const struct pci_bar *a = pci_bar(d, TOY_REGS), *b = pci_bar(other, TOY_REGS);
+	uint64_t was = b->address;
+
+	assert_true(a->address >= 0xc0000000 && a->address + a->size <= 0xfe000000);
+	assert_true(b->address >= a->address + a->size);
+	assert_true(b->address % b->size == 0);
+	a = pci_bar(other, TOY_MEM);
+	assert_true(a->address >= BIT64(39) && a->address < BIT64(40) && a->address % a->size == 0);
+	assert_int_equal(pci_bar(d, TOY_MEM + 1)->size, 0);
+	/* space comes back: many times more than there is room for at once */
+	pci_dev_unplug(other);
+	for (unsigned i = 0; i < 20; i++) {
+		struct pci_model m = toy_model;
+
+		m.bar[TOY_REGS].size = 0x8000000;
+		m.bar[TOY_IO].size = 256;
+		other = add(box.root, 2, 0, &m, NULL);
+		assert_true(pci_bar(other, TOY_REGS)->address % 0x8000000 == 0);
+		pci_dev_unplug(other);
+	}
+	assert_true(was);
+}
+
+static void unplugged(void **state)
+{
+	struct dev *dev = dev_get(&d->dev);
+	uint32_t v = 0;
+
+	pci_dev_unplug(d);
+	pci_bar_access(d, TOY_REGS, 0, &v, 4, false);
+	assert_int_equal(v, 0xffffffff);
+	pci_bar_access(d, TOY_MEM, 0, &v, 4, false);
+	assert_int_equal(v, 0xffffffff);
+	assert_false(pci_memory_decodes(d));
+	assert_false(pci_can_reset(d));
+	pci_dev_unplug(d); /* the second does nothing */
+	dev_put(dev);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(widths, start, box_stop),
+		cmocka_unit_test_setup_teardown(outside, start, box_stop),
+		cmocka_unit_test_setup_teardown(plain, start, box_stop),
+		cmocka_unit_test_setup_teardown(msix_interception, start, box_stop),
+		cmocka_unit_test_setup_teardown(mirrors, start, box_stop),
+		cmocka_unit_test_setup_teardown(placement, start, box_stop),
+		cmocka_unit_test_setup_teardown(unplugged, start, box_stop),
+	};
+
+	return cmocka_run_group_tests_name("pci bars", tests, NULL, NULL);
+}
