@@ -152,8 +152,7 @@ static int default_domain_setup_locked(struct iommu_group *g, const struct iommu
 	if (rc)
 		return rc;
 	atomic_store(&g->default_domain->is_default, true);
-	memcpy(g->type, unit->default_domain, sizeof(g->type));
-	g->type[sizeof(g->type) - 1] = '\0';
+	snprintf(g->type, sizeof(g->type), "%s", unit->default_domain);
 	g->domain = g->default_domain;
 	return 0;
 }

@@ -30,7 +30,7 @@ struct iommu_unit {
 	bool enforce_coherency;    /* can force them */
 	bool msi_isolated;         /* interrupt remapping */
 	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
-	char default_domain[8];    /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
+	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
 };
 
 enum iommu_resv_type { IOMMU_RESV_DIRECT, IOMMU_RESV_DIRECT_RELAXABLE, IOMMU_RESV_RESERVED, IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI };

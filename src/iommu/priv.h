@@ -113,7 +113,7 @@ struct iommu_group {
 	void *owner;                          /* [lock] the user; NULL: kernel or idle */
 	struct iommu_domain *domain;          /* [lock] what members are attached to; NULL: no member yet, or fake */
 	struct iommu_domain *default_domain;  /* [lock] made with the first member, lives as long as the group */
-	char type[8];                         /* [lock] of the default domain; "": none */
+	char type[16];                        /* [lock] of the default domain; "": none */
 };
 
 struct iommu {
