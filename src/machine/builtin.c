@@ -114,7 +114,7 @@ const char *const machine_builtin_dirs[] = {
 static const char default_text[] =
 "# The machine that uvfio runs when it is given no file. Copy it (uvfio machine > my.yaml), change it, and see\n"
 "# what is wrong with it (uvfio check my.yaml), what it looks like (uvfio list -m my.yaml) and what runs on it\n"
-"# (uvfio run -m my.yaml -- PROGRAM). docs/MODELS.md tells what can be said.\n"
+"# (uvfio run -m my.yaml -- PROGRAM). examples/machines/reference.yaml has all that can be said.\n"
 "machine: default\n"
 "\n"
 "devices:\n"

@@ -155,6 +155,11 @@ static void check_identity(struct machine_check *c, struct machine_node *n)
 	unsigned class;
 	int end = -1;
 
+	if (n->kind == MACHINE_EVENT_COLLECTOR) {
+		n->pci.vendor = 0x1234;
+		n->pci.device = 0x0807;
+		n->pci.class_code = 0x080700;
+	}
 	if (n->ids) {
 		if (!read_ids(n->ids, id))
 			machine_complain_key(c, n->yaml, "ids", "\"%s\": expected VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE] in hex, such as 8086:10c9",

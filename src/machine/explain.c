@@ -173,8 +173,8 @@ static void tell_commands(struct explain *e)
 		if (!machine_blocks(l))
 			continue;
 		snprintf(line, sizeof(line), "echo %s > /sys/bus/pci/drivers/%s/unbind", l->dev->dev.name, l->driver->name);
-		fprintf(e->out, "  %-62s # %s\n", line,
-			l->dev->bridge ? "a bridge can stay driverless" : "then it stays driverless, or");
+		fprintf(e->out, "  %-62s # %s\n", line, l->dev->bridge ? "a bridge can stay driverless" :
+			l == e->asked ? "its host driver lets go, then" : "then it stays driverless, or");
 		if (!l->dev->bridge && l != e->asked)
 			tell_bind(e, l);
 	}
@@ -252,11 +252,15 @@ static bool tell_hardware(struct explain *e, unsigned id)
 
 static void tell_free(struct explain *e, unsigned id)
 {
-	unsigned vfio = 0;
+	unsigned vfio = 0, bridges = 0;
 
-	for (unsigned i = 0; i < e->n; i++)
+	for (unsigned i = 0; i < e->n; i++) {
 		vfio += is_vfio(e->member[i]);
-	if (vfio) {
+		bridges += e->member[i]->dev->bridge;
+	}
+	if (bridges == e->n) {
+		fprintf(e->out, "Group %u has only bridges: nothing to give to a user.\n", id);
+	} else if (vfio) {
 		fprintf(e->out, "Group %u is free: a program can open /dev/vfio/%u.\n", id, id);
 	} else {
 		fprintf(e->out, "Group %u could be given to a user, but none of its functions is bound to vfio-pci, so there is no "

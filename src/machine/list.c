@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define PROFILE "linux-7.3"
-#define COLUMN_GROUP 50
+#define COLUMN_GROUP 50 /* at least; further right when something is wider */
 
 /* ---- what both say ---- */
 
@@ -90,14 +90,14 @@ static char *left(const struct machine_look *l)
 	return text;
 }
 
-static void put_line(struct machine *m, const struct machine_look *l, FILE *out)
+static void put_line(struct machine *m, const struct machine_look *l, unsigned column, FILE *out)
 {
 	AUTO_FREE char *text = left(l);
 	struct vfio_user user;
 
 	if (!text)
 		return;
-	fprintf(out, "%s%*s", text, (int)(width(text) < COLUMN_GROUP ? COLUMN_GROUP - width(text) : 1), "");
+	fprintf(out, "%s%*s", text, (int)(column - width(text)), "");
 	if (l->group)
 		fprintf(out, "group %-3u ", l->group_id);
 	else
@@ -117,14 +117,20 @@ static void put_line(struct machine *m, const struct machine_look *l, FILE *out)
 static void list_text(struct machine *m, struct machine_picture *p, FILE *out)
 {
 	const struct iommu_unit *u = first_unit(p);
+	unsigned column = COLUMN_GROUP;
 
+	for (unsigned i = 0; i < p->n; i++) {
+		AUTO_FREE char *text = left(&p->at[i]);
+
+		column = text ? MAX(column, width(text) + 2) : column;
+	}
 	fprintf(out, "machine \"%s\"  " PROFILE " profile, ", machine_name(m));
 	if (u)
 		fprintf(out, "IOMMU %s (%u bit)\n", u->name, u->width);
 	else
 		fputs("no IOMMU\n", out);
 	for (unsigned i = 0; i < p->n; i++)
-		put_line(m, &p->at[i], out);
+		put_line(m, &p->at[i], column, out);
 }
 
 /* ---- JSON ---- */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include <glob.h>
 
 #include "machine/desc.h"
 #include "machine/machine.h"
@@ -289,11 +290,31 @@ static void default_machine(void **state)
 	machine_desc_free(d);
 }
 
+/* Those that come with uvfio: each must be fine. */
+static void examples(void **state)
+{
+	char pattern[sizeof(__FILE__) + 64] = __FILE__;
+	glob_t found;
+
+	strcpy(strstr(pattern, "tests/unit"), "examples/machines/*.yaml");
+	if (glob(pattern, 0, NULL, &found))
+		skip(); /* not run from the build directory */
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct machine_desc *d = NULL;
+
+		assert_int_equal(machine_desc_load(found.gl_pathv[i], stderr, &d), 0);
+		machine_desc_free(d);
+	}
+	assert_true(found.gl_pathc >= 3);
+	globfree(&found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_files), cmocka_unit_test(laughs),   cmocka_unit_test(damaged),
 		cmocka_unit_test(numbering), cmocka_unit_test(meaning), cmocka_unit_test(default_machine),
+		cmocka_unit_test(examples),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
