@@ -202,22 +202,8 @@ static void pm_write(struct vfio_pci_device *v, unsigned cap, struct config_writ
 
 void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state)
 {
-	unsigned pm = pci_find_cap(v->pdev, PCI_CAP_ID_PM);
-	bool keeps;
-
-	if (!pm || state == v->power)
-		return;
-	keeps = pci_config_read(v->pdev, pm + PCI_PM_CTRL, 2) & PCI_PM_CTRL_NO_SOFT_RESET;
-	if (!keeps && state == 3) {
-		pci_save_state(v->pdev);
-		v->pm_saved = true;
-	}
 	pci_set_power(v->pdev, state);
 	v->power = pci_power(v->pdev);
-	if (v->pm_saved && v->power == 0) {
-		pci_restore_state(v->pdev);
-		v->pm_saved = false;
-	}
 }
 
 /*

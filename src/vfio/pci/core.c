@@ -187,7 +187,6 @@ int vfio_pci_device_open(struct vfio_device *vdev)
 	v->mem_bit = v->config->bytes[PCI_COMMAND] & PCI_COMMAND_MEMORY;
 	v->low_power = false;
 	v->suspended = false;
-	v->pm_saved = false;
 	vfio_pci_memory_update_locked(v);
 	rwlock_unlock(&v->memory_lock);
 	pci_irq_handler(v->pdev, &vfio_pci_irq_ops, v);

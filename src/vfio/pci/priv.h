@@ -95,7 +95,6 @@ struct vfio_pci_device {
 	bool mem_bit;            /* [m] the user's COMMAND.MEM */
 	unsigned power;          /* [m] D-state */
 	atomic_bool low_power;   /* written [m]: the user asked for low power, mappings are blocked */
-	bool pm_saved;           /* [m] config was saved on the way to D3 */
 	struct event *wakeup;    /* [m] signalled when low power ends by itself */
 	atomic_uint calls;       /* [a] calls that keep the function awake */
 	atomic_bool suspended;   /* written [m]: low power, and every call has ended */
@@ -158,7 +157,7 @@ ssize_t vfio_pci_config_rw(struct vfio_pci_device *v, struct task *t, uva_t buf,
 			   bool write);
 /** vfio_pci_intx_pin - the interrupt pin as the user sees it; 0: no INTx */
 unsigned vfio_pci_intx_pin(struct vfio_pci_device *v);
-/** vfio_pci_set_power_locked - move to a D-state, keeping config over D3hot (spec 20, 2.6); memory_lock held for write */
+/** vfio_pci_set_power_locked - move to a D-state; pci/ keeps config over D3hot. memory_lock held for write */
 void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
 
 /* ---- rdwr.c ---- */
