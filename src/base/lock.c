@@ -75,8 +75,10 @@ bool mutex_trylock(struct mutex *l)
 
 void mutex_unlock(struct mutex *l) NO_TSA
 {
+	enum lock_rank rank = l->rank; /* the next holder may free the lock */
+
 	pthread_mutex_unlock(&l->m);
-	rank_drop(l->rank);
+	rank_drop(rank);
 }
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank)
@@ -117,8 +119,10 @@ bool rwlock_trywrite(struct rwlock *l)
 
 void rwlock_unlock(struct rwlock *l)
 {
+	enum lock_rank rank = l->rank;
+
 	pthread_rwlock_unlock(&l->rw);
-	rank_drop(l->rank);
+	rank_drop(rank);
 }
 
 void cond_init(struct cond *c)
