@@ -185,26 +185,28 @@ int pci_bars_place(struct pci_dev *d)
 	return 0;
 }
 
-void pci_bars_fini(struct pci_dev *d)
+void pci_bars_withdraw(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		struct pci_bar *b = &p->bar[i];
-
-		if (!b->size)
-			continue;
-		if (b->kind == PCI_BAR_IO && b->address)
-			io_mark(d->pci, (unsigned)b->address,
-				d->bus->parent ? MAX((unsigned)b->size, WINDOW_IO) : (unsigned)b->size, false);
 		mem_window_remove(p->window[i].mem);
 		p->window[i].mem = NULL;
 	}
 	pci_peer_forget(d->pci->peer, d);
+}
+
+void pci_bars_fini(struct pci_dev *d)
+{
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		if (p->bar[i].shm)
-			mem_shm_destroy(p->bar[i].shm);
-		p->bar[i].shm = NULL;
+		struct pci_bar *b = &d->priv->bar[i];
+
+		if (b->kind == PCI_BAR_IO && b->address)
+			io_mark(d->pci, (unsigned)b->address,
+				d->bus->parent ? MAX((unsigned)b->size, WINDOW_IO) : (unsigned)b->size, false);
+		if (b->shm)
+			mem_shm_destroy(b->shm);
+		b->shm = NULL;
 	}
 }
 

@@ -215,6 +215,8 @@ size_t pci_config_span(struct pci_dev *d, uint64_t offset, void *buf, size_t n, 
 void pci_spaces_init(struct pci *pci);
 /** pci_bars_place - addresses, windows, plain memory. -EINVAL, -ENOSPC, -ENOMEM; partial work is undone by pci_bars_fini */
 int pci_bars_place(struct pci_dev *d);
+/** pci_bars_withdraw - peers reach nothing any more, and none is at it when this returns */
+void pci_bars_withdraw(struct pci_dev *d);
 void pci_bars_fini(struct pci_dev *d);
 /** pci_bar_decodes - @bar answers at its boot address: decode on here and in every bridge above */
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar);

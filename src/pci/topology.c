@@ -339,12 +339,13 @@ static void leave_group(struct pci_dev *d)
 		iommu_dev_leave(d->iommu);
 }
 
-/* All of it, in any state of completeness. The model goes first: its threads use the rest. */
+/* All of it, in any state of completeness: first whoever may call the model, then the model, whose threads use the rest. */
 static void dev_free(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
 	atomic_store(&p->gone, true);
+	pci_bars_withdraw(d);
 	if (p->created && p->model.destroy)
 		p->model.destroy(p->state);
 	pci_bars_fini(d);

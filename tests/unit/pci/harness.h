@@ -39,8 +39,8 @@ struct toy {
 	uint8_t regs[0x1000];       /* BAR 0, first page */
 	uint32_t dword;             /* config dword 0x180 */
 	struct mutex lock;          /* RANK_MODEL: held over registers' accesses and DMA when hold is set */
-	bool hold;
-	uint64_t dma_to;            /* a write to register 0x100 writes 8 bytes there, to 0x108 reads them */
+	atomic_bool hold;
+	atomic_ullong dma_to;            /* a write to register 0x100 writes 8 bytes there, to 0x108 reads them */
 	atomic_int dma_result;
 	uint64_t dma_data;
 };
