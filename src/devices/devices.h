@@ -8,7 +8,7 @@
 
 extern const struct pci_model edu_model;     /* QEMU's educational device */
 extern const struct pci_model ioat_model;    /* Intel I/OAT, spec 40 section 1 */
-extern const struct pci_model generic_model; /* a function whose BARs are plain memory: stands in for a NIC, an NVMe ... */
+extern const struct pci_model generic_model; /* BARs of plain memory: stands in for a NIC, an NVMe ... */
 
 /* Args are "key=value", or "key" alone for "key=yes". */
 

@@ -116,11 +116,12 @@ static int generic_shape_bar(struct pci_model *copy, const struct generic_arg *a
 {
 	if (a->desc.kind == PCI_BAR_MEM64 && a->index == 5)
 		return generic_complain(err, err_size, a->index, "64 bits take two BARs, and this is the last");
+	if (copy->msix_vectors && copy->msix_bar == a->index && generic_bar_taken(copy, a->index))
+		return generic_complain(err, err_size, a->index,
+					"holds the MSI-X table already (put msix= last, or say msix=N@BAR:TABLE:PBA)");
 	if (generic_bar_taken(copy, a->index))
 		return generic_complain(err, err_size, a->index,
-					copy->msix_vectors && copy->msix_bar == a->index ?
-						"holds the MSI-X table already (put msix= behind the BARs, or say msix=N@BAR:TABLE:PBA)" :
-						"given twice, or the upper half of a 64-bit BAR");
+					"given twice, or the upper half of a 64-bit BAR");
 	if (a->desc.kind == PCI_BAR_MEM64 && generic_bar_taken(copy, a->index + 1))
 		return generic_complain(err, err_size, a->index, "64 bits need the next BAR too, which is taken");
 	copy->bar[a->index] = a->desc;
@@ -135,7 +136,8 @@ static int generic_shape_msix(struct pci_model *copy, const char *value, char *e
 	int n = sscanf(value, "%u@%u:%i:%i%c", &vectors, &bar, (int *)&table, (int *)&pba, &end);
 
 	if ((n != 1 || strchr(value, '@')) && n != 4) {
-		snprintf(err, err_size, "msix=%s: expected N or N@BAR:TABLE:PBA, such as 8 or 8@0:0x2000:0x3000", value);
+		snprintf(err, err_size, "msix=%s: expected N or N@BAR:TABLE:PBA, such as 8 or 8@0:0x2000:0x3000",
+			 value);
 		return -EINVAL;
 	}
 	if (vectors < 1 || vectors > 2048) {

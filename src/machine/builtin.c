@@ -48,14 +48,24 @@ static const struct drv_id nvme_ids[] = { CLASS(0x010802, 0xffffff), { 0 } };
 
 /* In the order of registration, which is the order in which they are tried. */
 static const struct machine_builtin_driver drivers[] = {
-	{ .name = "pcieport", .what = "services of PCIe ports", .managed = true, .ids = port_ids,
+	{ .name = "pcieport",
+	  .what = "services of PCIe ports",
+	  .managed = true,
+	  .ids = port_ids,
 	  .probe = MACHINE_PROBE_PORT },
-	{ .name = "shpchp", .what = "hot-plug of conventional PCI slots", .uses_dma = true, .maps_mmio = true,
-	  .ids = bridge_ids, .probe = MACHINE_PROBE_SHPC },
+	{ .name = "shpchp",
+	  .what = "hot-plug of conventional PCI slots",
+	  .uses_dma = true,
+	  .maps_mmio = true,
+	  .ids = bridge_ids,
+	  .probe = MACHINE_PROBE_SHPC },
 	{ .name = "pci-stub", .what = "holds a device and leaves it alone", .managed = true },
 	{ .name = "nic", .what = "like a network driver", .uses_dma = true, .maps_mmio = true, .ids = nic_ids },
 	{ .name = "nvme", .what = "like an NVMe driver", .uses_dma = true, .maps_mmio = true, .ids = nvme_ids },
-	{ .name = "vfio-pci", .what = "gives functions to programs", .managed = true, .probe = MACHINE_PROBE_ELSEWHERE },
+	{ .name = "vfio-pci",
+	  .what = "gives functions to programs",
+	  .managed = true,
+	  .probe = MACHINE_PROBE_ELSEWHERE },
 };
 
 const struct machine_builtin_driver *machine_builtin_drivers(unsigned i)

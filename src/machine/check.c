@@ -80,7 +80,8 @@ static void check_parameters(struct machine_check *c)
 	if (!p->ids)
 		return;
 	if (strlen(p->ids) >= sizeof(p->vfio_pci.ids))
-		machine_complain(c->errors, NULL, "vfio_pci.ids is longer than %zu characters", sizeof(p->vfio_pci.ids) - 1);
+		machine_complain(c->errors, NULL, "vfio_pci.ids is longer than %zu characters",
+				 sizeof(p->vfio_pci.ids) - 1);
 	else
 		strcpy(p->vfio_pci.ids, p->ids);
 }
@@ -94,7 +95,8 @@ static uint64_t check_page_sizes(struct machine_check *c, struct machine_unit *u
 	if (!u->page_sizes)
 		return 0x40201000;
 	for (unsigned i = 0; i < u->page_sizes_count; i++) {
-		if (model_size_parse(u->page_sizes[i], &size) || (size != 0x1000 && size != 0x200000 && size != 0x40000000))
+		if (model_size_parse(u->page_sizes[i], &size) ||
+		    (size != 0x1000 && size != 0x200000 && size != 0x40000000))
 			machine_complain_item(c, u->yaml, "page_sizes", i, "page size \"%s\": expected 4K, 2M or 1G",
 					      u->page_sizes[i]);
 		else
@@ -172,7 +174,9 @@ static bool read_match(const char *text, struct drv_id *m)
 	const char *p = text;
 	size_t digits;
 
-	*m = (struct drv_id){ .vendor = DRV_ANY_ID, .device = DRV_ANY_ID, .subvendor = DRV_ANY_ID, .subdevice = DRV_ANY_ID };
+	*m = (struct drv_id){
+		.vendor = DRV_ANY_ID, .device = DRV_ANY_ID, .subvendor = DRV_ANY_ID, .subdevice = DRV_ANY_ID
+	};
 	if (strncmp(p, "class ", 6) == 0) {
 		p += 6;
 		digits = strlen(p);
@@ -215,13 +219,16 @@ static void check_driver(struct machine_check *c, struct machine_driver *r, unsi
 	if (r->probe) {
 		r->probe_error = -errno_of(r->probe);
 		if (!r->probe_error)
-			machine_complain_key(c, r->yaml, "probe", "\"%s\": expected the name of an error, such as EIO", r->probe);
+			machine_complain_key(c, r->yaml, "probe", "\"%s\": expected the name of an error, such as EIO",
+					     r->probe);
 	}
 	r->table = calloc(r->match_count + 1, sizeof(*r->table));
 	for (unsigned i = 0; r->table && i < r->match_count; i++) {
 		if (!read_match(r->match[i], &r->table[i]))
 			machine_complain_item(c, r->yaml, "match", i,
-					      "\"%s\": expected VENDOR:DEVICE, VENDOR:* or \"class CC[SS[PP]]\", in hex", r->match[i]);
+					      "\"%s\": expected VENDOR:DEVICE, VENDOR:* or "
+					      "\"class CC[SS[PP]]\", in hex",
+					      r->match[i]);
 	}
 }
 
@@ -248,7 +255,8 @@ static void check_at(struct machine_check *c, struct machine_node *n)
 		return;
 	}
 	if (!read_hex(&p, 4, &slot) || *p++ != '.' || !read_hex(&p, 4, &function) || *p) {
-		machine_complain_key(c, n->yaml, "at", "\"%s\": expected slot and function in hex, such as 01.0", n->at);
+		machine_complain_key(c, n->yaml, "at", "\"%s\": expected slot and function in hex, such as 01.0",
+				     n->at);
 		return;
 	}
 	if (slot > 0x1f)
@@ -266,14 +274,16 @@ static void check_root(struct machine_check *c, struct machine_node *n)
 
 	if (n->kind != MACHINE_HOST_BRIDGE) {
 		machine_complain_key(c, n->yaml, "kind",
-				     "\"%s\" has no bus: the devices of a machine are host bridges, with all others \"below:\" them",
+				     "\"%s\" has no bus: the devices of a machine are host bridges, with all others "
+				     "\"below:\" them",
 				     machine_node_label(n));
 		return;
 	}
 	if (n->at)
 		machine_complain_key(c, n->yaml, "at", "a host bridge is at 00.0 of its bus; say \"bus: 0000:00\"");
 	if (!read_hex(&p, 4, &domain) || *p++ != ':' || !read_hex(&p, 2, &bus) || *p)
-		machine_complain_key(c, n->yaml, "bus", "\"%s\": expected domain and bus in hex, such as 0000:00", n->bus);
+		machine_complain_key(c, n->yaml, "bus", "\"%s\": expected domain and bus in hex, such as 0000:00",
+				     n->bus);
 	else {
 		n->pci.domain = domain;
 		n->number = n->secondary = bus;
@@ -288,10 +298,13 @@ static void check_place(struct machine_check *c, struct machine_node *n)
 
 	if (n->kind == MACHINE_HOST_BRIDGE)
 		machine_complain_key(c, n->yaml, "kind", "a host bridge is below nothing");
-	else if ((n->kind == MACHINE_ROOT_PORT || n->kind == MACHINE_EVENT_COLLECTOR) && up->kind != MACHINE_HOST_BRIDGE)
-		machine_complain_key(c, n->yaml, "kind", "a %s is directly below a host bridge", machine_kind_name(n->kind));
+	else if ((n->kind == MACHINE_ROOT_PORT || n->kind == MACHINE_EVENT_COLLECTOR) &&
+		 up->kind != MACHINE_HOST_BRIDGE)
+		machine_complain_key(c, n->yaml, "kind", "a %s is directly below a host bridge",
+				     machine_kind_name(n->kind));
 	else if (n->kind == MACHINE_UPSTREAM && !port)
-		machine_complain_key(c, n->yaml, "kind", "an upstream port (of a switch) is below a root or downstream port");
+		machine_complain_key(c, n->yaml, "kind",
+				     "an upstream port (of a switch) is below a root or downstream port");
 	else if (n->kind == MACHINE_DOWNSTREAM && up->kind != MACHINE_UPSTREAM)
 		machine_complain_key(c, n->yaml, "kind", "a downstream port is below the upstream port of its switch");
 	else if (up->kind == MACHINE_UPSTREAM && n->kind != MACHINE_DOWNSTREAM)
@@ -302,7 +315,8 @@ static void check_place(struct machine_check *c, struct machine_node *n)
 	if (n->bus && !machine_node_bridge(n))
 		machine_complain_key(c, n->yaml, "bus", "\"%s\" is no bridge and has no bus", machine_node_label(n));
 	if (n->below_count && !machine_node_bridge(n))
-		machine_complain_key(c, n->yaml, "below", "\"%s\" is an endpoint: only ports and bridges have devices below",
+		machine_complain_key(c, n->yaml, "below",
+				     "\"%s\" is an endpoint: only ports and bridges have devices below",
 				     machine_node_label(n));
 }
 
@@ -347,7 +361,8 @@ static int wanted_number(struct machine_check *c, struct machine_node *n)
 	if (!p)
 		return -1;
 	if (!read_hex(&p, 2, &bus) || *p) {
-		machine_complain_key(c, n->yaml, "bus", "\"%s\": expected the number of the bus below, in hex, such as 04", n->bus);
+		machine_complain_key(c, n->yaml, "bus",
+				     "\"%s\": expected the number of the bus below, in hex, such as 04", n->bus);
 		return -1;
 	}
 	return bus;
@@ -373,19 +388,22 @@ static void check_numbers(struct machine_check *c, struct machine_node *n, unsig
 		wanted = wanted_number(c, child);
 		if (wanted >= 0 && wanted < (int)*next)
 			machine_complain_key(c, child->yaml, "bus",
-					     "bus %02x is taken: numbers rise with the address of the bridge, here from %02x on", wanted,
-					     *next);
+					     "bus %02x is taken: numbers rise with the address of the bridge, here "
+					     "from %02x on",
+					     wanted, *next);
 		else if (wanted >= 0)
 			*next = wanted;
 		if (*next > 255) {
-			machine_complain_key(c, child->yaml, NULL, "no bus number is left for what is below \"%s\" (256 a domain)",
+			machine_complain_key(c, child->yaml, NULL,
+					     "no bus number is left for what is below \"%s\" (256 a domain)",
 					     machine_node_label(child));
 			*next = 257;
 			return;
 		}
 		child->secondary = (*next)++;
 		if (used[child->pci.domain << 8 | child->secondary]++)
-			machine_complain_key(c, child->yaml, NULL, "bus %04x:%02x exists twice: give the host bridges' buses more room",
+			machine_complain_key(c, child->yaml, NULL,
+					     "bus %04x:%02x exists twice: give the host bridges' buses more room",
 					     child->pci.domain, child->secondary);
 		check_numbers(c, child, next, used);
 	}
@@ -448,7 +466,8 @@ static void check_tree(struct machine_check *c)
 	for (unsigned i = 0; i < c->d->devices_count; i++) {
 		snprintf(n[i].address, sizeof(n[i].address), "%04x:%02x:00.0", n[i].pci.domain, n[i].number);
 		if (used[n[i].pci.domain << 8 | n[i].number]++)
-			machine_complain_key(c, n[i].yaml, "bus", "there is a bus %04x:%02x already", n[i].pci.domain, n[i].number);
+			machine_complain_key(c, n[i].yaml, "bus", "there is a bus %04x:%02x already", n[i].pci.domain,
+					     n[i].number);
 	}
 	for (unsigned i = 0; i < c->d->devices_count; i++) {
 		next = n[i].number + 1;

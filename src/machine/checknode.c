@@ -39,7 +39,8 @@ static void complain_bar(struct machine_check *c, struct machine_node *n, unsign
 	snprintf(key, sizeof(key), "bar%u", bar);
 	for (unsigned i = 0; i < n->args_count; i++) {
 		if (model_arg(n->args[i], key)) {
-			machine_complain_item(c, n->yaml, "args", i, "bar %u of \"%s\": %s", bar, machine_node_label(n), what);
+			machine_complain_item(c, n->yaml, "args", i, "bar %u of \"%s\": %s", bar, machine_node_label(n),
+					      what);
 			return;
 		}
 	}
@@ -69,8 +70,9 @@ static void check_bar(struct machine_check *c, struct machine_node *n, unsigned 
 			 next_power_of_two(b->size));
 		complain_bar(c, n, i, what);
 	} else if (b->size < least || b->size > most) {
-		snprintf(what, sizeof(what), "size %" PRIu64 " is too %s (%s: %s)", b->size, b->size < least ? "small" : "large",
-			 b->size < least ? "smallest" : "largest", model_size_format(b->size < least ? least : most, size));
+		snprintf(what, sizeof(what), "size %" PRIu64 " is too %s (%s: %s)", b->size,
+			 b->size < least ? "small" : "large", b->size < least ? "smallest" : "largest",
+			 model_size_format(b->size < least ? least : most, size));
 		complain_bar(c, n, i, what);
 	}
 }
@@ -88,16 +90,19 @@ static void check_msix(struct machine_check *c, struct machine_node *n)
 	while (at < n->args_count && !model_arg(n->args[at], "msix"))
 		at++;
 	if (m->msix_bar > 5 || (b->kind != PCI_BAR_MEM32 && b->kind != PCI_BAR_MEM64))
-		machine_complain_item(c, n->yaml, "args", at, "the MSI-X table of \"%s\" is in BAR %u, which is no memory BAR",
+		machine_complain_item(c, n->yaml, "args", at,
+				      "the MSI-X table of \"%s\" is in BAR %u, which is no memory BAR",
 				      machine_node_label(n), m->msix_bar);
 	else if (table_end > b->size || pba_end > b->size)
 		machine_complain_item(c, n->yaml, "args", at,
-				      "the MSI-X %s of \"%s\" (0x%" PRIx64 " to 0x%" PRIx64 ") is outside BAR %u (size 0x%" PRIx64 ")",
+				      "the MSI-X %s of \"%s\" (0x%" PRIx64 " to 0x%" PRIx64
+				      ") is outside BAR %u (size 0x%" PRIx64 ")",
 				      table_end > b->size ? "table" : "pending bits", machine_node_label(n),
 				      table_end > b->size ? (uint64_t)m->msix_table : m->msix_pba,
 				      (table_end > b->size ? table_end : pba_end) - 1, m->msix_bar, b->size);
 	else if (m->msix_table % 8 || m->msix_pba % 8)
-		machine_complain_item(c, n->yaml, "args", at, "the MSI-X table and pending bits start at multiples of 8");
+		machine_complain_item(c, n->yaml, "args", at,
+				      "the MSI-X table and pending bits start at multiples of 8");
 	else if (m->msix_table < pba_end && m->msix_pba < table_end)
 		machine_complain_item(c, n->yaml, "args", at, "the MSI-X table and pending bits of \"%s\" overlap",
 				      machine_node_label(n));
@@ -162,7 +167,9 @@ static void check_identity(struct machine_check *c, struct machine_node *n)
 	}
 	if (n->ids) {
 		if (!read_ids(n->ids, id))
-			machine_complain_key(c, n->yaml, "ids", "\"%s\": expected VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE] in hex, such as 8086:10c9",
+			machine_complain_key(c, n->yaml, "ids",
+					     "\"%s\": expected VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE] in hex, "
+					     "such as 8086:10c9",
 					     n->ids);
 		else if (id[0] == 0 || id[0] == 0xffff)
 			machine_complain_key(c, n->yaml, "ids", "vendor %04x means that nothing is there", id[0]);
@@ -173,7 +180,8 @@ static void check_identity(struct machine_check *c, struct machine_node *n)
 	}
 	if (n->class_code) {
 		if (sscanf(n->class_code, "%6x%n", &class, &end) != 1 || end != 6 || n->class_code[end])
-			machine_complain_key(c, n->yaml, "class", "\"%s\": expected six hex digits, such as 020000", n->class_code);
+			machine_complain_key(c, n->yaml, "class", "\"%s\": expected six hex digits, such as 020000",
+					     n->class_code);
 		else
 			n->pci.class_code = class;
 	}
@@ -230,20 +238,22 @@ static bool read_acs_words(const char *text, struct pci_dev_desc *d)
 
 static void check_acs(struct machine_check *c, struct machine_node *n)
 {
-	static const char expected[] =
-		"expected none, off, full, or flags (SV TB RR CR UF EC DT) it can and, behind a \"/\", those switched on";
+	static const char expected[] = "expected none, off, full, or flags (SV TB RR CR UF EC DT) it can and, behind a "
+				       "\"/\", those switched on";
 	bool port = n->kind == MACHINE_ROOT_PORT || n->kind == MACHINE_DOWNSTREAM;
 	AUTO_FREE char *quirk = n->acs_quirk ? strdup(n->acs_quirk) : NULL;
 
 	if (!read_acs_words(n->acs ? n->acs : port ? "full" : "none", &n->pci))
 		machine_complain_key(c, n->yaml, "acs", "\"%s\": %s", n->acs, expected);
 	else if (n->pci.has_acs && n->pci.type == PCI_CONVENTIONAL)
-		machine_complain_key(c, n->yaml, "acs", "\"%s\" is conventional PCI, which has no ACS", machine_node_label(n));
+		machine_complain_key(c, n->yaml, "acs", "\"%s\" is conventional PCI, which has no ACS",
+				     machine_node_label(n));
 	if (!quirk)
 		return;
 	n->pci.acs_quirk = true;
 	if (!read_acs(quirk, &n->pci.acs_quirk_set))
-		machine_complain_key(c, n->yaml, "acs_quirk", "\"%s\": expected flags such as SV RR CR UF", n->acs_quirk);
+		machine_complain_key(c, n->yaml, "acs_quirk", "\"%s\": expected flags such as SV RR CR UF",
+				     n->acs_quirk);
 }
 
 /* ---- IOMMU ---- */
@@ -263,7 +273,8 @@ static const struct iommu_unit *find_unit(struct machine_check *c, struct machin
 		if (strcmp(d->iommus[i].name, n->iommu) == 0)
 			return &d->iommus[i].unit;
 	}
-	machine_complain_key(c, n->yaml, "iommu", "unknown IOMMU \"%s\" (name one under \"iommus:\", or none)", n->iommu);
+	machine_complain_key(c, n->yaml, "iommu", "unknown IOMMU \"%s\" (name one under \"iommus:\", or none)",
+			     n->iommu);
 	return NULL;
 }
 
@@ -272,9 +283,9 @@ static bool read_resv(const char *text, struct iommu_resv *r)
 {
 	static const char *const types[] = { "direct", "direct-relaxable", "reserved", "msi" };
 	char type[20], rest;
+	int n = sscanf(text, "%" SCNi64 "-%" SCNi64 " %19s%c", (int64_t *)&r->start, (int64_t *)&r->last, type, &rest);
 
-	if (sscanf(text, "%" SCNi64 "-%" SCNi64 " %19s%c", (int64_t *)&r->start, (int64_t *)&r->last, type, &rest) != 3 ||
-	    r->start > r->last)
+	if (n != 3 || r->start > r->last)
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
 		if (strcmp(types[i], type) == 0) {
@@ -292,7 +303,9 @@ static void check_iommu(struct machine_check *c, struct machine_node *n)
 	for (unsigned i = 0; n->resv && i < n->reserved_count; i++) {
 		if (!read_resv(n->reserved[i], &n->resv[i]))
 			machine_complain_item(c, n->yaml, "reserved", i,
-					      "\"%s\": expected FIRST-LAST and direct, direct-relaxable, reserved or msi", n->reserved[i]);
+					      "\"%s\": expected FIRST-LAST and direct, direct-relaxable, "
+					      "reserved or msi",
+					      n->reserved[i]);
 	}
 	n->pci.resv = n->resv;
 	n->pci.nresv = n->resv ? n->reserved_count : 0;
@@ -337,7 +350,8 @@ static void check_bind(struct machine_check *c, struct machine_node *n)
 		if (strcmp(c->d->drivers[i].name, n->bind) == 0)
 			return;
 	}
-	machine_complain_key(c, n->yaml, "bind", "unknown driver \"%s\" (vfio-pci, none, a built-in one, or one under \"drivers:\")",
+	machine_complain_key(c, n->yaml, "bind",
+			     "unknown driver \"%s\" (vfio-pci, none, a built-in one, or one under \"drivers:\")",
 			     n->bind);
 }
 

@@ -53,7 +53,8 @@ static int create_layers(struct machine *m)
 
 static int by_address(const void *a, const void *b)
 {
-	const struct machine_node *x = *(const struct machine_node *const *)a, *y = *(const struct machine_node *const *)b;
+	const struct machine_node *x = *(const struct machine_node *const *)a,
+				  *y = *(const struct machine_node *const *)b;
 
 	return strcmp(x->address, y->address);
 }
@@ -109,7 +110,8 @@ static int create_function(struct machine *m, struct pci_bus *bus, const struct 
 		desc.bind = NULL;
 	rc = pci_dev_create(bus, &desc, n->secondary, out);
 	if (rc)
-		log_msg(&m->log, LOG_ERR, "%s (%s): cannot be made: %s", n->address, machine_node_label(n), strerror(-rc));
+		log_msg(&m->log, LOG_ERR, "%s (%s): cannot be made: %s", n->address, machine_node_label(n),
+			strerror(-rc));
 	return rc;
 }
 

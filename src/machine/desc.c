@@ -74,8 +74,9 @@ static int compose(struct machine_errors *e, const char *text, size_t n, yaml_do
 		if (parser.error == YAML_READER_ERROR)
 			machine_complain(e, NULL, "not text: %s at byte %zu", parser.problem, parser.problem_offset);
 		else
-			machine_complain(e, &parser.problem_mark, "%s%s%s", parser.problem ? parser.problem : "not YAML",
-					 parser.context ? ", " : "", parser.context ? parser.context : "");
+			machine_complain(e, &parser.problem_mark, "%s%s%s",
+					 parser.problem ? parser.problem : "not YAML", parser.context ? ", " : "",
+					 parser.context ? parser.context : "");
 		rc = -EINVAL;
 	}
 	yaml_parser_delete(&parser);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host drivers as data. They stand for what a kernel would have bound: what matters is which devices they match, whether
- * they count as users of kernel DMA (unless managed), and whether their probe fails. They touch no device.
+ * Host drivers as data. They stand for what a kernel would have bound: what matters is which devices they match,
+ * whether they count as users of kernel DMA (unless managed), and whether their probe fails. They touch no device.
  */
 #include "machine/priv.h"
 
@@ -76,8 +76,9 @@ static int add_described(struct machine *m, const struct machine_driver *r)
 	h->drv.ids = r->match_count ? r->table : NULL;
 	h->probe_error = r->probe_error;
 	if (h->drv.managed && (h->drv.uses_dma || h->drv.maps_mmio))
-		log_msg(&m->log, LOG_WARN, "driver %s is managed, but %s: users of its group could be harmed (spec 10, 2.6)",
-			r->name, h->drv.uses_dma ? "does DMA" : "maps MMIO");
+		log_msg(&m->log, LOG_WARN,
+			"driver %s is managed, but %s: users of its group could be harmed (spec 10, 2.6)", r->name,
+			h->drv.uses_dma ? "does DMA" : "maps MMIO");
 	return add(m, h);
 }
 

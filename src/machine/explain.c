@@ -32,11 +32,13 @@ static void tell_blocker(struct explain *e, const struct machine_look *l)
 {
 	const struct drv *d = l->driver;
 
-	fprintf(e->out, "  %s (%04x:%04x) is bound to \"%s\", ", machine_short_name(l), l->dev->vendor, l->dev->device, d->name);
+	fprintf(e->out, "  %s (%04x:%04x) is bound to \"%s\", ", machine_short_name(l), l->dev->vendor, l->dev->device,
+		d->name);
 	if (d->uses_dma)
 		fputs("which does DMA through the kernel: the group would have two owners.\n", e->out);
 	else if (d->maps_mmio)
-		fputs("which has its registers mapped: a user of the group could write to them peer to peer.\n", e->out);
+		fputs("which has its registers mapped: a user of the group could write to them peer to peer.\n",
+		      e->out);
 	else
 		fputs("which does not declare driver_managed_dma: it counts as a user of kernel DMA.\n", e->out);
 }
@@ -48,14 +50,15 @@ static void tell_harmless(struct explain *e, const struct machine_look *l)
 	else if (is_vfio(l))
 		fprintf(e->out, "  %s is bound to vfio-pci: that is fine.\n", machine_short_name(l));
 	else
-		fprintf(e->out, "  %s is bound to %s: that is fine, %s does no DMA of its own.\n", machine_short_name(l),
-			l->driver->name, l->driver->name);
+		fprintf(e->out, "  %s is bound to %s: that is fine, %s does no DMA of its own.\n",
+			machine_short_name(l), l->driver->name, l->driver->name);
 }
 
 /* ---- why they are one group ---- */
 
 /* "a, b and c" of the members for which @pick holds; returns how many */
-static unsigned tell_names(struct explain *e, bool (*pick)(const struct machine_look *l, const void *arg), const void *arg)
+static unsigned tell_names(struct explain *e, bool (*pick)(const struct machine_look *l, const void *arg),
+			   const void *arg)
 {
 	unsigned n = 0, i, left = 0;
 
@@ -113,14 +116,17 @@ static bool tell_bridge(struct explain *e, const struct machine_look *l)
 	fputs("  ", e->out);
 	tell_names(e, is_below, l);
 	if (conventional_bridge(l)) {
-		fprintf(e->out, " %s behind the %s %s,\n  which passes their requests on as its own: the IOMMU cannot tell them apart.\n",
+		fprintf(e->out,
+			" %s behind the %s %s,\n  which passes their requests on as its own: the IOMMU cannot tell "
+			"them apart.\n",
 			n > 1 ? "share a group because they are" : "shares the group of the bridge because it is",
 			machine_what(l), machine_short_name(l));
 		return true;
 	}
-	fprintf(e->out, " %s because %s %s %s (missing: %s),\n", n > 1 ? "share a group" : "shares the group of what is above",
-		machine_what(l), machine_short_name(l),
-		pci_find_ext_cap(l->dev, PCI_EXT_CAP_ID_ACS) ? "has ACS not all on" : "has no ACS", machine_acs_text(missing, flags));
+	fprintf(e->out, " %s because %s %s %s (missing: %s),\n",
+		n > 1 ? "share a group" : "shares the group of what is above", machine_what(l), machine_short_name(l),
+		pci_find_ext_cap(l->dev, PCI_EXT_CAP_ID_ACS) ? "has ACS not all on" : "has no ACS",
+		machine_acs_text(missing, flags));
 	if (n > 1)
 		fputs("  so either could reach the other's memory peer to peer.\n", e->out);
 	else
@@ -149,7 +155,8 @@ static void tell_why(struct explain *e)
 	if (!said) {
 		fputs("  ", e->out);
 		tell_names(e, same_slot, e->member[0]);
-		fputs(" were put together with the others when they were found (or use each other's requester ids).\n", e->out);
+		fputs(" were put together with the others when they were found (or use each other's requester ids).\n",
+		      e->out);
 	}
 }
 
@@ -172,7 +179,8 @@ static void tell_commands(struct explain *e)
 
 		if (!machine_blocks(l))
 			continue;
-		snprintf(line, sizeof(line), "echo %s > /sys/bus/pci/drivers/%s/unbind", l->dev->dev.name, l->driver->name);
+		snprintf(line, sizeof(line), "echo %s > /sys/bus/pci/drivers/%s/unbind", l->dev->dev.name,
+			 l->driver->name);
 		fprintf(e->out, "  %-62s # %s\n", line, l->dev->bridge ? "a bridge can stay driverless" :
 			l == e->asked ? "its host driver lets go, then" : "then it stays driverless, or");
 		if (!l->dev->bridge && l != e->asked)
@@ -206,8 +214,8 @@ static void tell_alone(struct explain *e)
 	const struct machine_look *port = e->n > 1 && e->asked && !e->asked->dev->bridge ? isolating_port(e) : NULL;
 
 	if (port)
-		fprintf(e->out, "To have %s alone: put it by itself below %s, which has ACS.\n", machine_short_name(e->asked),
-			machine_short_name(port));
+		fprintf(e->out, "To have %s alone: put it by itself below %s, which has ACS.\n",
+			machine_short_name(e->asked), machine_short_name(port));
 }
 
 /* ---- the verdicts ---- */
@@ -220,9 +228,11 @@ static void tell_user(struct explain *e, unsigned id, const struct vfio_user *u)
 
 	if (localtime_r(&t, &tm))
 		strftime(when, sizeof(when), "%H:%M:%S", &tm);
-	fprintf(e->out, "Group %u is in use.\n  %s (pid %d) has %s open since %s", id, u->comm, (int)u->pid, u->node, when);
+	fprintf(e->out, "Group %u is in use.\n  %s (pid %d) has %s open since %s", id, u->comm, (int)u->pid, u->node,
+		when);
 	fprintf(e->out, "%s: a group has one user at a time.\n", u->device_open ? ", and a device of it" : "");
-	fprintf(e->out, "To give the group to another: end that program, or let it close %s and its devices.\n", u->node);
+	fprintf(e->out, "To give the group to another: end that program, or let it close %s and its devices.\n",
+		u->node);
 }
 
 /* What would still stop a user who opens a free group. Returns whether something would. */
@@ -237,14 +247,20 @@ static bool tell_hardware(struct explain *e, unsigned id)
 		direct |= resv[i].type == IOMMU_RESV_DIRECT;
 	free(resv);
 	if (direct) {
-		fprintf(e->out, "Group %u cannot be given to a user.\n  The firmware wants a direct mapping for it (reserved_regions says where), "
-				"which no user may replace.\n", id);
+		fprintf(e->out,
+			"Group %u cannot be given to a user.\n  The firmware wants a direct mapping for it "
+			"(reserved_regions says where), "
+			"which no user may replace.\n",
+			id);
 		return true;
 	}
 	if (u && !u->msi_isolated && !e->m->desc->parameters.vfio.type1_allow_unsafe_interrupts) {
-		fprintf(e->out, "Group %u cannot be given to a user now.\n  IOMMU %s does not remap interrupts: a device could fake any "
-				"interrupt of the machine.\nTo allow it nevertheless:\n"
-				"  echo Y > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts\n", id, u->name);
+		fprintf(e->out,
+			"Group %u cannot be given to a user now.\n  IOMMU %s does not remap interrupts: a device could "
+			"fake any "
+			"interrupt of the machine.\nTo allow it nevertheless:\n"
+			"  echo Y > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts\n",
+			id, u->name);
 		return true;
 	}
 	return false;
@@ -263,8 +279,11 @@ static void tell_free(struct explain *e, unsigned id)
 	} else if (vfio) {
 		fprintf(e->out, "Group %u is free: a program can open /dev/vfio/%u.\n", id, id);
 	} else {
-		fprintf(e->out, "Group %u could be given to a user, but none of its functions is bound to vfio-pci, so there is no "
-				"/dev/vfio/%u.\n", id, id);
+		fprintf(e->out,
+			"Group %u could be given to a user, but none of its functions is bound to vfio-pci, so there "
+			"is no "
+			"/dev/vfio/%u.\n",
+			id, id);
 	}
 	for (unsigned i = 0; i < e->n; i++)
 		tell_harmless(e, e->member[i]);
@@ -272,7 +291,8 @@ static void tell_free(struct explain *e, unsigned id)
 	if (e->asked && !is_vfio(e->asked) && !e->asked->dev->bridge) {
 		fprintf(e->out, "To give %s to a user:\n", machine_short_name(e->asked));
 		if (e->asked->driver)
-			fprintf(e->out, "  echo %s > /sys/bus/pci/drivers/%s/unbind\n", e->asked->dev->dev.name, e->asked->driver->name);
+			fprintf(e->out, "  echo %s > /sys/bus/pci/drivers/%s/unbind\n", e->asked->dev->dev.name,
+				e->asked->driver->name);
 		tell_bind(e, e->asked);
 	}
 }
@@ -351,8 +371,11 @@ int machine_explain(struct machine *m, const char *what, FILE *out)
 	if (!rc && e.n)
 		tell_group(&e);
 	else if (!rc)
-		fprintf(out, "%s is in no group: it is behind no IOMMU, so nothing confines its DMA, and it cannot be given to a user.\n"
-			     "Give it one: leave \"iommu: none\" out of the machine file.\n", machine_short_name(e.asked));
+		fprintf(out,
+			"%s is in no group: it is behind no IOMMU, so nothing confines its DMA, and it cannot be given "
+			"to a user.\n"
+			"Give it one: leave \"iommu: none\" out of the machine file.\n",
+			machine_short_name(e.asked));
 	free(e.member);
 	machine_picture_drop(&e.picture);
 	return rc;

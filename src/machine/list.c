@@ -149,8 +149,8 @@ static json_t *json_driver(const struct machine_look *l)
 {
 	if (!l->driver)
 		return json_null();
-	return json_pack("{s:s, s:b, s:b, s:b}", "name", l->driver->name, "managed", (int)l->driver->managed, "does_dma",
-			 (int)l->driver->uses_dma, "maps_mmio", (int)l->driver->maps_mmio);
+	return json_pack("{s:s, s:b, s:b, s:b}", "name", l->driver->name, "managed", (int)l->driver->managed,
+			 "does_dma", (int)l->driver->uses_dma, "maps_mmio", (int)l->driver->maps_mmio);
 }
 
 static json_t *json_function(struct machine *m, const struct machine_look *l)
@@ -160,9 +160,9 @@ static json_t *json_function(struct machine *m, const struct machine_look *l)
 
 	snprintf(ids, sizeof(ids), "%04x:%04x", l->dev->vendor, l->dev->device);
 	snprintf(class_code, sizeof(class_code), "%06x", l->dev->class_code & 0xffffff);
-	o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b}", "address", l->dev->dev.name, "what", machine_what(l), "ids",
-		      ids, "class", class_code, "group", l->group ? json_integer(l->group_id) : json_null(), "driver",
-		      json_driver(l), "user", json_user(m, l), "blocks_group", (int)machine_blocks(l));
+	o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b}", "address", l->dev->dev.name, "what", machine_what(l),
+		      "ids", ids, "class", class_code, "group", l->group ? json_integer(l->group_id) : json_null(),
+		      "driver", json_driver(l), "user", json_user(m, l), "blocks_group", (int)machine_blocks(l));
 	if (o && l->node && l->node->name)
 		json_object_set_new(o, "name", json_string(l->node->name));
 	if (o && l->node && l->node->model)
@@ -189,7 +189,8 @@ static int list_json(struct machine *m, struct machine_picture *p, FILE *out)
 		json_array_append_new(into, made[i]);
 	}
 	root = json_pack("{s:s, s:s, s:o, s:o}", "machine", machine_name(m), "profile", PROFILE, "iommu",
-			 u ? json_pack("{s:s, s:i}", "name", u->name, "width", (int)u->width) : json_null(), "devices", devices);
+			 u ? json_pack("{s:s, s:i}", "name", u->name, "width", (int)u->width) : json_null(), "devices",
+			 devices);
 	if (!made || !root) {
 		json_decref(root);
 		return -ENOMEM;

@@ -43,7 +43,7 @@ struct mem *machine_mem(struct machine *m);
 
 /** machine_list - draw the machine: text, or JSON (jansson) */
 int machine_list(struct machine *m, bool json, FILE *out);
-/** machine_explain - who stands in the way of giving BDF or group number @what to a user, and what to do. -ENODEV unknown */
+/** machine_explain - who keeps BDF or group number @what from a user, and what to do. 0; -ENODEV unknown; -ENOMEM */
 int machine_explain(struct machine *m, const char *what, FILE *out);
 /** machine_report - what happened: DMA moved, faults with their history, mappings left. For the end of a run. */
 void machine_report(struct machine *m, FILE *out);

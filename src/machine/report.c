@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a run: what was moved, and what went wrong. A run without DMA says nothing. Faults come with their history,
- * since "not mapped" is a riddle and "unmapped 3 ms before" is not; those alike are one line.
+ * The end of a run: what was moved, and what went wrong. A run without DMA says nothing. Faults come with their
+ * history, since "not mapped" is a riddle and "unmapped 3 ms before" is not; those alike are one line.
  */
 #include "machine/priv.h"
 #include <inttypes.h>
@@ -75,14 +75,15 @@ static void report_fault(struct machine *m, const struct iommu_fault *f, unsigne
 	char when[32], before[32];
 
 	fprintf(out, "  %s%s%s %s IOVA 0x%" PRIx64 " (%" PRIu64 " byte%s): %s", n && n->model ? n->model : "",
-		n && n->model ? " " : "", f->device, f->write ? "write" : "read", f->iova, f->length, f->length == 1 ? "" : "s",
-		reason(f));
+		n && n->model ? " " : "", f->device, f->write ? "write" : "read", f->iova, f->length,
+		f->length == 1 ? "" : "s", reason(f));
 	if (times > 1)
 		fprintf(out, "  (%u times)", times);
 	fputc('\n', out);
 	if (f->was_mapped)
-		fprintf(out, "    it was mapped 0x%" PRIx64 "-0x%" PRIx64 " and unmapped at %s (%s before)\n", f->was_start, f->was_last,
-			clock_time(f->unmapped_at, when), interval(f->when - f->unmapped_at, before));
+		fprintf(out, "    it was mapped 0x%" PRIx64 "-0x%" PRIx64 " and unmapped at %s (%s before)\n",
+			f->was_start, f->was_last, clock_time(f->unmapped_at, when),
+			interval(f->when - f->unmapped_at, before));
 }
 
 static void report_faults(struct machine *m, FILE *out)
@@ -125,11 +126,13 @@ void machine_report(struct machine *m, FILE *out)
 
 	iommu_stats(m->iommu, &s);
 	if (s.reads || s.writes)
-		fprintf(out, "uvfio: %s moved through the IOMMU in %" PRIu64 " DMA reads and %" PRIu64 " writes\n", amount(s.bytes, size),
-			s.reads, s.writes);
+		fprintf(out, "uvfio: %s moved through the IOMMU in %" PRIu64 " DMA reads and %" PRIu64 " writes\n",
+			amount(s.bytes, size), s.reads, s.writes);
 	report_faults(m, out);
 	if (stale)
-		fprintf(out, "uvfio: %" PRIu64 " DMA access%s to memory that was mapped for DMA and that the program has unmapped or lost\n",
+		fprintf(out,
+			"uvfio: %" PRIu64 " DMA access%s to memory that was mapped for DMA and that the program has "
+					  "unmapped or lost\n",
 			stale, stale == 1 ? "" : "es");
 	if (pinned)
 		fprintf(out, "uvfio: %s still mapped for DMA at the end\n", amount(pinned * UVFIO_PAGE_SIZE, size));

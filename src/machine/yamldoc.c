@@ -133,10 +133,11 @@ static void unknown_key(struct walk *w, const yaml_node_t *key, const struct cya
 	}
 	fclose(f);
 	if (best)
-		machine_complain(w->errors, &key->start_mark, "unknown key \"%.40s\": did you mean \"%s\"?", text_of(key),
-				 best->key);
+		machine_complain(w->errors, &key->start_mark, "unknown key \"%.40s\": did you mean \"%s\"?",
+				 text_of(key), best->key);
 	else
-		machine_complain(w->errors, &key->start_mark, "unknown key \"%.40s\" (known here: %s)", text_of(key), known);
+		machine_complain(w->errors, &key->start_mark, "unknown key \"%.40s\" (known here: %s)", text_of(key),
+				 known);
 }
 
 /* ---- the walk ---- */
@@ -289,7 +290,8 @@ static void check_value(struct walk *w, yaml_node_t *n, const struct cyaml_schem
 		return;
 	}
 	if (++w->steps > STEPS_MAX) {
-		machine_complain(w->errors, &n->start_mark, "too much: aliases make more than %d entries of this", STEPS_MAX);
+		machine_complain(w->errors, &n->start_mark, "too much: aliases make more than %d entries of this",
+				 STEPS_MAX);
 		w->stop = true;
 		return;
 	}
