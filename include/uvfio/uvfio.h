@@ -41,8 +41,9 @@ int uvfio_close(struct uvfio_machine *m, int fd);
 int uvfio_dup(struct uvfio_machine *m, int fd);
 /**
  * uvfio_ioctl - pointers inside are this process's; a bad one is EFAULT
- * Eventfds are real file numbers of this process. Memory mapped for DMA is used in place: unmapping it early makes
- * the device's accesses fail, not the process.
+ * Eventfds are real file numbers of this process. Shared memory mapped for DMA stays the device's target until it is
+ * unmapped for DMA. Private memory is used in place: unmapping it early makes the device's accesses fail, not the
+ * process.
  */
 int uvfio_ioctl(struct uvfio_machine *m, int fd, unsigned long cmd, void *arg);
 ssize_t uvfio_read(struct uvfio_machine *m, int fd, void *buf, size_t n);

@@ -2,8 +2,7 @@
 /*
  * The caller is this process: its memory is ours, its eventfds are file numbers of ours. Its pointers may be
  * bad all the same, so every access is a guarded copy (mem_copy_guarded), which costs nothing when it does
- * not fault. Memory for DMA is "shared" by handing out the caller's own pointer, private memory too: when
- * the caller unmaps it, the copy faults, and the machine counts a stale access.
+ * not fault. Memory for DMA: capi_share.c.
  */
 #include "front/capi/priv.h"
 #include "mem/mem.h"
@@ -195,21 +194,6 @@ static int capi_area(struct mm *mm, uva_t at, struct mm_area *out)
 	return rc == -EOPNOTSUPP ? area_parse(at, out) : rc;
 }
 
-/* A pin of pages behind the end of a file fails, so see whether the last one is there. */
-static int capi_share(struct mm *mm, const struct mm_area *area, uva_t uva, uint64_t length, void **host)
-{
-	char byte;
-
-	if (area->ino && mem_copy_guarded(&byte, host_pointer(uva + length - 1), 1))
-		return -EFAULT;
-	*host = host_pointer(uva);
-	return 0;
-}
-
-static void capi_unshare(struct mm *mm, void *host, uint64_t length)
-{
-}
-
 static int capi_mm_read(struct mm *mm, void *dst, uva_t src, size_t n)
 {
 	return mem_copy_guarded(dst, host_pointer(src), n);
@@ -235,6 +219,7 @@ static void capi_mm_free(struct mm *mm)
 
 	if (cm->maps >= 0)
 		close(cm->maps);
+	mutex_fini(&cm->lock);
 	free(cm);
 }
 
@@ -256,6 +241,7 @@ int capi_mm_create(struct capi_mm **out)
 		return -ENOMEM;
 	cm->mm.ops = &capi_mm_ops;
 	ref_init(&cm->mm.ref);
+	mutex_init(&cm->lock, RANK_SUPER_FDS);
 	cm->mm.tgid = getpid();
 	prctl(PR_GET_NAME, cm->mm.comm);
 	cm->maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);

@@ -14,7 +14,9 @@
 /* This process's address space, as one machine charges and reaches it. */
 struct capi_mm {
 	struct mm mm;
-	int maps; /* /proc/self/maps, or -1 */
+	int maps;               /* [I] /proc/self/maps, or -1 */
+	struct mutex lock;      /* RANK_SUPER_FDS */
+	void *by_key, *by_host; /* [lock] tsearch of duplicates of shared memory, see capi_share.c */
 };
 
 struct uvfio_machine {
@@ -39,6 +41,9 @@ struct capi_task {
 /** capi_task_init - the current thread calls @m */
 void capi_task_init(struct capi_task *ct, struct uvfio_machine *m);
 int capi_mm_create(struct capi_mm **out);
+/** capi_share, capi_unshare - struct mm_ops */
+int capi_share(struct mm *mm, const struct mm_area *area, uva_t uva, uint64_t length, void **host);
+void capi_unshare(struct mm *mm, void *host, uint64_t length);
 /** capi_own_caps - set @m's capabilities to those of this process */
 void capi_own_caps(struct uvfio_machine *m);
 

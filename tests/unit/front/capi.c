@@ -3,10 +3,8 @@
  * The embedded door on a machine of our own: one node, /dev/fake, whose file has two trapped pages, two plain ones
  * and one that never answers, and whose ioctls do what the layers below do with a task.
  */
-#include "file/tree.h"
-#include "machine/machine.h"
+#include "front/capi/priv.h"
 #include "mem/mem.h"
-#include "uvfio/uvfio.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -50,7 +48,8 @@ static long fake_pin(struct machine *m, struct task *t, uint64_t uva)
 	rc = mem_read(m->mem, p->phys, text, sizeof(text));
 	if (rc == 0 && memcmp(text, "unmap me", 8) == 0) {
 		munmap((void *)(uintptr_t)uva, PAGE); /* the caller does it behind our back */
-		assert_int_equal(mem_read(m->mem, p->phys, text, sizeof(text)), -EFAULT);
+		rc = mem_read(m->mem, p->phys, text, sizeof(text));
+		assert_int_equal(mem_write(m->mem, p->phys, "!", 1), rc);
 	} else if (rc == 0) {
 		rc = mem_write(m->mem, p->phys + 8, "device", 7);
 	}
@@ -339,13 +338,29 @@ static void test_task(void **state)
 	assert_int_equal(uvfio_ioctl(um, fd, CAPS, NULL), 2);
 }
 
+/* How many mappings this process has. */
+static unsigned maps_now(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned n = 0;
+
+	for (int c; (c = getc(f)) != EOF;)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
 static void test_pins(void **state)
 {
 	int types[] = { MAP_PRIVATE, MAP_SHARED };
 	int memfd = memfd_create("short", MFD_CLOEXEC);
+	struct mem_pin *pin[64];
+	struct capi_task ct;
 	struct rlimit r;
+	unsigned n;
 	char *p;
 
+	capi_task_init(&ct, um);
 	uvfio_set_caps(um, 0, 1, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, types[i] | MAP_ANONYMOUS, -1, 0);
@@ -357,7 +372,10 @@ static void test_pins(void **state)
 		FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
 		mprotect(p, PAGE, PROT_READ | PROT_WRITE);
 		strcpy(p, "unmap me");
-		assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+		if (types[i] == MAP_SHARED) /* pages stay */
+			assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+		else
+			FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
 		FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
 	}
 	/* Behind the end of a file nothing can be pinned. */
@@ -367,6 +385,18 @@ static void test_pins(void **state)
 	FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p + PAGE));
 	munmap(p, 2 * PAGE);
 	close(memfd);
+
+	/* One duplicate for all pins of an area, gone with the last. */
+	p = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	n = maps_now();
+	for (unsigned i = 0; i < ARRAY_SIZE(pin); i++) {
+		assert_int_equal(mem_pin(last->mem, &ct.task, (uintptr_t)p + i * PAGE, PAGE, 0, MEM_READ, false, &pin[i]), 0);
+		assert_in_range(maps_now(), n, n + 1); /* neighbours may be shown as one */
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(pin); i++)
+		mem_unpin(pin[i]);
+	assert_int_equal(maps_now(), n);
+	munmap(p, 64 * PAGE);
 
 	/* The limit counts for those without CAP_IPC_LOCK. */
 	getrlimit(RLIMIT_MEMLOCK, &r);
