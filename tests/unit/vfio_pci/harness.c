@@ -548,6 +548,5 @@ uint64_t efd_wait(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	assert_int_equal(poll(&p, 1, 10000), 1);
-	return efd_take(fd);
+	return poll(&p, 1, 10000) == 1 ? efd_take(fd) : 0;
 }

@@ -130,7 +130,7 @@ long irq_off(struct use *u, uint32_t index);
 /** efd - a new eventfd; efd_take - its counter, reset */
 int efd(void);
 uint64_t efd_take(int fd);
-/** efd_wait - until it was signalled (another thread does it), its counter, reset */
+/** efd_wait - as efd_take, once another thread has signalled it; 0: nobody did for 10 s */
 uint64_t efd_wait(int fd);
 
 #define assert_rc(expr, errno_or_0) assert_int_equal((long)(expr), (long)(errno_or_0))

@@ -432,7 +432,7 @@ static void ioeventfds(void **state)
 		signal_fd(other); /* it was still there: give it back */
 	command(&u, 3);
 	signal_fd(other);
-	efd_wait(written);
+	assert_int_equal(efd_wait(written), 1);
 	for (unsigned i = 0; i < 999; i++)
 		assert_rc(ioeventfd(8, REGION(2), i, other), 0);
 	assert_rc(ioeventfd(8, REGION(2), 1000, other), -ENOSPC);

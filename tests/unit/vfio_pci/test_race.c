@@ -190,8 +190,11 @@ static void acknowledge(void *arg)
 		sizeof(set), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1,
 	};
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		efd_wait(fds[0]);
+	for (unsigned i = 0; i < 20 * ROUNDS; i++) { /* the windows are small */
+		if (!efd_wait(fds[0])) {
+			strange++;
+			break;
+		}
 		pci_intx_set(d, false); /* as a program tells the device that it has seen it */
 		if (sys_ioctl(u.c, u.dev, VFIO_DEVICE_SET_IRQS, set))
 			strange++;
