@@ -38,7 +38,7 @@ static void gate_thread_exit(void *table)
 
 		if (!s)
 			continue;
-		assert(s->depth == 0);
+		assert((atomic_load(&s->seq) & 1) == 0);
 		atomic_store_explicit(&s->owned, false, memory_order_release);
 		slot_put(s);
 	}

@@ -4,7 +4,7 @@
  * every section that was open when it asked has ended. DMA passes through gates; unmap waits at them.
  *
  * Each thread has a slot of its own in each gate it has ever passed: a counter that is odd while the
- * thread is inside. Entering is one atomic exchange on a cache line nobody else writes, leaving is a plain
+ * thread is inside. Entering is one atomic addition on a cache line nobody else writes, leaving is a plain
  * store. A waiter looks at each slot once and waits for the odd ones to move on, so a stream of new
  * sections cannot keep it waiting, and its cost grows with the threads that use this gate, with nothing else.
  *
@@ -21,7 +21,7 @@
 /* First member of whatever the user of a gate keeps per thread; the rest is zeroed once and then his own. */
 struct gate_slot {
 	atomic_ullong seq;      /* odd: inside; written by the owning thread only */
-	unsigned depth;         /* sections open, of the owning thread */
+	unsigned nested;        /* sections open inside the outermost one, of the owning thread */
 	/* Cold. */
 	struct gate_slot *next; /* [I] the gate's list */
 	struct ref ref;         /* one of the gate, one of the owning thread */
@@ -71,14 +71,18 @@ static inline struct gate_slot *gate_enter(struct gate *g)
 		if (!s)
 			return NULL;
 	}
-	if (s->depth++ == 0)
-		atomic_exchange(&s->seq, atomic_load_explicit(&s->seq, memory_order_relaxed) + 1);
+	if (__builtin_expect(atomic_load_explicit(&s->seq, memory_order_relaxed) & 1, 0))
+		s->nested++;
+	else
+		atomic_fetch_add(&s->seq, 1); /* a full barrier */
 	return s;
 }
 
 static inline void gate_leave(struct gate_slot *s)
 {
-	if (--s->depth == 0)
+	if (__builtin_expect(s->nested, 0))
+		s->nested--;
+	else
 		atomic_store_explicit(&s->seq, atomic_load_explicit(&s->seq, memory_order_relaxed) + 1,
 				      memory_order_release);
 }

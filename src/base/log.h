@@ -18,7 +18,7 @@ struct log {
 	char line[LOG_LINES][LOG_WIDTH]; /* [lock] line n is at n % LOG_LINES */
 	enum log_level level[LOG_LINES];
 	uint64_t count;                 /* [lock] lines ever written */
-	void (*sink)(void *ctx, enum log_level level, const char *line); /* [I] called with the lock held; may be NULL */
+	void (*sink)(void *ctx, enum log_level level, const char *line); /* [I] called under lock; may be NULL */
 	void *ctx;
 };
 

@@ -215,7 +215,9 @@ static uint64_t run_salvage(struct dma *m, iova_t iova, const struct run *r, voi
 
 static int dma_fault(struct dma *m, iova_t iova, size_t n, bool write, enum iommu_fault_reason reason)
 {
-	iommu_fault_record(m->d, m->dom, (struct iommu_fault){ .iova = iova, .length = n, .write = write, .reason = reason });
+	struct iommu_fault f = { .iova = iova, .length = n, .write = write, .reason = reason };
+
+	iommu_fault_record(m->d, m->dom, f);
 	return -EFAULT;
 }
 

@@ -73,6 +73,7 @@ static const char *name_keep(struct iommu *iommu, const char *name)
 
 int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_unit *unit, struct iommu_dev **out)
 {
+	static const struct iommu_resv msi = { 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI };
 	struct iommu_dev *d;
 
 	if (unit && (unit->width <= UVFIO_PAGE_SHIFT || unit->width > 64 || !(unit->pgsizes & UVFIO_PAGE_SIZE)))
@@ -84,7 +85,7 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 	d->unit = unit;
 	d->name = name_keep(iommu, name);
 	atomic_init(&d->domain, unit ? iommu->blocking : iommu->untranslated);
-	if (!d->name || (unit && iommu_dev_add_resv(d, &(struct iommu_resv){ 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI }))) {
+	if (!d->name || (unit && iommu_dev_add_resv(d, &msi))) {
 		free(d);
 		return -ENOMEM;
 	}

@@ -33,7 +33,13 @@ struct iommu_unit {
 	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
 };
 
-enum iommu_resv_type { IOMMU_RESV_DIRECT, IOMMU_RESV_DIRECT_RELAXABLE, IOMMU_RESV_RESERVED, IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI };
+enum iommu_resv_type {
+	IOMMU_RESV_DIRECT,
+	IOMMU_RESV_DIRECT_RELAXABLE,
+	IOMMU_RESV_RESERVED,
+	IOMMU_RESV_MSI,
+	IOMMU_RESV_SW_MSI,
+};
 struct iommu_resv {
 	iova_t start, last; /* inclusive */
 	enum iommu_resv_type type;
@@ -70,7 +76,11 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 void iommu_dev_destroy(struct iommu_dev *d);
 /** iommu_dev_add_resv - before it joins a group: a reserved region of its own (the MSI window is added by itself) */
 int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
-/** iommu_dev_join - become a member; goes to the group's current domain (spec 10, 1.6). Takes a reference on the group. */
+/**
+ * iommu_dev_join - become a member; goes to the group's current domain (spec 10, 1.6). Takes a reference on the group.
+ * Return: 0; -EBUSY in a group already; -EINVAL the group's domain does not suit it, or it needs a direct region and
+ * the group has a user, or only one of the two is a No-IOMMU thing; -ENOMEM
+ */
 int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g);
 void iommu_dev_leave(struct iommu_dev *d);
 struct iommu_group *iommu_dev_group(struct iommu_dev *d); /* borrowed; NULL: none */
@@ -96,7 +106,10 @@ void iommu_group_owner(struct iommu_group *g, unsigned *count, void **owner);
 int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
 /** iommu_domain_destroy - nothing may be attached; mappings that are left go with it; NULL is fine */
 void iommu_domain_destroy(struct iommu_domain *dom);
-/** iommu_group_attach - move all members to @dom. -EBUSY a private domain is attached; -EINVAL other kind of IOMMU; rolled back on failure */
+/**
+ * iommu_group_attach - move all members to @dom; on failure none has moved
+ * Return: 0; -EBUSY a private domain is attached; -EINVAL other kind of IOMMU, or no members
+ */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
 void iommu_group_detach(struct iommu_group *g);

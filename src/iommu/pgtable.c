@@ -83,10 +83,11 @@ struct pt_map {
 static bool leaf_fits(const struct pt_map *m, unsigned level, iova_t iova, iova_t end)
 {
 	uint64_t span = BIT64(level_shift(level));
+	phys_t phys = m->range->phys + (iova - m->range->base);
 
 	if (level > 2 || end - iova != span - 1)
 		return false;
-	return level == 0 || ((m->dom->unit->pgsizes & span) && IS_ALIGNED(m->range->phys + (iova - m->range->base), span));
+	return level == 0 || ((m->dom->unit->pgsizes & span) && IS_ALIGNED(phys, span));
 }
 
 static void node_drop_if_empty(struct iommu_node *parent, unsigned i, struct iommu_node *child, struct iommu_gather *g)

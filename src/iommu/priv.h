@@ -140,7 +140,7 @@ bool iommu_dev_needs_direct(const struct iommu_dev *d);
 
 /* pgtable.c; "_locked": dom->lock */
 
-/** iommu_pt_map_locked - 0; -ENOMEM, -EEXIST: nothing new is mapped; nodes and pages that were for a moment are in @g */
+/** iommu_pt_map_locked - 0; -ENOMEM, -EEXIST: nothing new is mapped, and what was for a moment is in @g */
 int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g);
 /** iommu_pt_unmap_locked - take the leaves inside [@iova, @last] out */
 void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
@@ -161,7 +161,7 @@ int iommu_domain_add(struct iommu_domain *dom, struct iommu_group *g, struct iom
 void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one);
 /** iommu_domain_was - the last unmapped range that held @iova; false: none is remembered */
 bool iommu_domain_was(struct iommu_domain *dom, iova_t iova, struct iommu_gone *out);
-/** iommu_group_move_locked - all members to @dom, waiting for their DMA. 0; -EINVAL: a member cannot, nothing changed */
+/** iommu_group_move_locked - all members to @dom, waiting for their DMA. 0; -EINVAL: one cannot, nothing changed */
 int iommu_group_move_locked(struct iommu_group *g, struct iommu_domain *dom);
 
 /* fault.c */

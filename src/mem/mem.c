@@ -115,7 +115,9 @@ int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_
 
 static struct mem_chunk *chunk_of(struct mem *mem, phys_t phys)
 {
-	return atomic_load_explicit(&mem->chunk[((phys >> MEM_REGION_SHIFT) - 1) >> MEM_CHUNK_BITS], memory_order_acquire);
+	uint64_t i = ((phys >> MEM_REGION_SHIFT) - 1) >> MEM_CHUNK_BITS;
+
+	return atomic_load_explicit(&mem->chunk[i], memory_order_acquire);
 }
 
 static unsigned slot_of(phys_t phys)

@@ -56,8 +56,8 @@ int mem_shm_create(const char *name, uint64_t length, struct mem_shm **out)
 		rc = -ENOMEM;
 	} else {
 		shm->live = mmap(NULL, shm->length, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, 0);
-		shm->aside = mmap(NULL, shm->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				  -1, 0);
+		shm->aside = mmap(NULL, shm->length, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (shm->live == MAP_FAILED || shm->aside == MAP_FAILED)
 			rc = -ENOMEM;
 	}

@@ -81,8 +81,10 @@ int mem_window_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool wr
 
 	if (!w)
 		return -EFAULT;
+	uint64_t offset = phys - w->base;
+
 	if (n - 1 <= w->last - phys)
-		rc = write ? w->ops->write(w->ctx, phys - w->base, buf, n) : w->ops->read(w->ctx, phys - w->base, buf, n);
+		rc = write ? w->ops->write(w->ctx, offset, buf, n) : w->ops->read(w->ctx, offset, buf, n);
 	atomic_fetch_sub(&w->users, 1);
 	return rc ? -EFAULT : 0;
 }

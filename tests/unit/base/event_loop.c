@@ -201,11 +201,12 @@ static void a_full_counter_stays_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(each_signal_calls_back_and_is_consumed, setup, teardown),
-		cmocka_unit_test_setup_teardown(readable_at_registration_calls_back_once_and_keeps_the_counter, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_event_can_be_watched_twice, setup, teardown),
-		cmocka_unit_test_setup_teardown(nothing_is_called_after_removal, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_failed_watch_leaves_the_result_alone, setup, teardown),
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(each_signal_calls_back_and_is_consumed),
+		T(readable_at_registration_calls_back_once_and_keeps_the_counter),
+		T(an_event_can_be_watched_twice),
+		T(nothing_is_called_after_removal),
+		T(a_failed_watch_leaves_the_result_alone),
 		cmocka_unit_test(a_full_counter_stays_full),
 	};
 

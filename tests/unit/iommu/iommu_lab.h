@@ -18,9 +18,12 @@
 static const struct iommu_unit unit_dma = { .name = "dmar0", .width = 48, .pgsizes = 0x40201000, .coherent = true,
 					    .enforce_coherency = true, .default_domain = "DMA-FQ" };
 /* Suits unit_dma's domains, but cannot enforce coherency. */
-static const struct iommu_unit unit_weak = { .name = "dmar1", .width = 48, .pgsizes = 0x40201000, .default_domain = "DMA" };
-static const struct iommu_unit unit_small = { .name = "small", .width = 39, .pgsizes = 0x1000, .default_domain = "identity" };
-static const struct iommu_unit unit_wide = { .name = "wide", .width = 64, .pgsizes = 0x40201000, .default_domain = "DMA" };
+static const struct iommu_unit unit_weak = { .name = "dmar1", .width = 48, .pgsizes = 0x40201000,
+					     .default_domain = "DMA" };
+static const struct iommu_unit unit_small = { .name = "small", .width = 39, .pgsizes = 0x1000,
+					      .default_domain = "identity" };
+static const struct iommu_unit unit_wide = { .name = "wide", .width = 64, .pgsizes = 0x40201000,
+					     .default_domain = "DMA" };
 
 static struct lab {
 	struct mem *mem;

@@ -132,11 +132,11 @@ static void memory_can_be_unpinned_after_unmap(void **state)
 
 	threads_start();
 	for (unsigned i = 0; i < 200; i++) {
+		uva_t uva = i & 1 ? 0x20000000 : 0x10000000;
 		const struct mem_piece *piece;
 		struct mem_pin *pin;
 
-		assert_int_equal(mem_pin(lab.mem, &lab.caller.t, 0x10000000 + (i & 1) * 0x10000000, 2 * PAGE, 0x1000, RW, true,
-					 &pin), 0);
+		assert_int_equal(mem_pin(lab.mem, &lab.caller.t, uva, 2 * PAGE, 0x1000, RW, true, &pin), 0);
 		mem_pin_pieces(pin, &piece);
 		assert_int_equal(iommu_map(dom, 0x1000, piece->phys, 2 * PAGE, RW), 0);
 		let_them_run();
@@ -156,8 +156,10 @@ static void domains_change_under_dma(void **state)
 		struct iommu_domain *dom[DEVS];
 
 		for (int n = 0; n < DEVS; n++) {
+			phys_t phys = lab.phys_shared + (unsigned)n * 2 * PAGE;
+
 			assert_int_equal(iommu_domain_create(dev[n], &dom[n]), 0);
-			assert_int_equal(iommu_map(dom[n], 0x1000, lab.phys_shared + (unsigned)n * 2 * PAGE, 2 * PAGE, RW), 0);
+			assert_int_equal(iommu_map(dom[n], 0x1000, phys, 2 * PAGE, RW), 0);
 			assert_int_equal(iommu_group_claim(group[n], &user), 0);
 			assert_int_equal(iommu_group_attach(group[n], dom[n]), 0);
 		}
