@@ -91,7 +91,7 @@ int mem_copy_guarded(void *dst, const void *src, size_t n);
  * installs, once a process, passes everything else to the handler it found.
  */
 bool mem_fault_fixup(void *ucontext);
-/** mem_stale - accesses that failed because a caller unmapped pinned memory, since the start */
+/** mem_stale - how often memory was not there any more because a caller unmapped what is pinned, since the start */
 uint64_t mem_stale(struct mem *mem);
 /** mem_pinned_pages - pages pinned now, for leak checks */
 uint64_t mem_pinned_pages(struct mem *mem);

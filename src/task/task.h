@@ -64,7 +64,10 @@ struct mm_ops {
 	 */
 	int (*share)(struct mm *mm, const struct mm_area *area, uva_t uva, uint64_t length, void **host);
 	void (*unshare)(struct mm *mm, void *host, uint64_t length);
-	/* By address, from any thread of the machine, also after the call has ended. 0 or -EFAULT (also: the caller is gone). */
+	/*
+	 * By address, from any thread of the machine, also after the call has ended, with locks up to RANK_MEM held.
+	 * 0 or -EFAULT (also: the caller is gone).
+	 */
 	int (*read)(struct mm *mm, void *dst, uva_t src, size_t n);
 	int (*write)(struct mm *mm, uva_t dst, const void *src, size_t n);
 	/* RLIMIT_MEMLOCK of the process, in bytes; UINT64_MAX: none */
