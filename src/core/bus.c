@@ -133,6 +133,16 @@ struct tree *bus_tree(struct bus *bus)
 	return bus->tree;
 }
 
+void bus_set_owner(struct bus *bus, void *owner)
+{
+	bus->owner = owner;
+}
+
+void *bus_owner(struct bus *bus)
+{
+	return bus->owner;
+}
+
 struct log *bus_log(struct bus *bus)
 {
 	return bus->log;

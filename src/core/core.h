@@ -105,6 +105,9 @@ int bus_create(const char *name, const struct bus_ops *ops, struct tree *tree, s
 /** bus_destroy - every device and driver must be gone */
 void bus_destroy(struct bus *bus);
 struct tree *bus_tree(struct bus *bus);
+/** bus_set_owner, bus_owner - for the owner of bus_ops, which are called with the bus alone; set before devices come */
+void bus_set_owner(struct bus *bus, void *owner);
+void *bus_owner(struct bus *bus);
 struct log *bus_log(struct bus *bus);
 
 /**

@@ -10,6 +10,7 @@ struct bus {
 	char sysfs[40];            /* [I] "/sys/bus/pci" */
 	const struct bus_ops *ops; /* [I] */
 	struct tree *tree;         /* [I] */
+	void *owner;               /* [I] the owner's own */
 	struct log *log;           /* [I] */
 	struct mutex lock;         /* RANK_BUS; everything below */
 	struct cond unused;        /* some drv->users has become 0 */

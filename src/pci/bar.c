@@ -37,8 +37,8 @@ static int mem_place_range(struct pci_dev *d, unsigned bar, uint64_t align, uint
 	struct pci_bar *b = &p->bar[bar];
 
 	for (uint64_t at = ALIGN_UP(from, align); at < end && b->size <= end - at; at += align) {
-		int rc = mem_window_add(d->pci->mem, at, ALIGN_UP(b->size, (uint64_t)PCI_MIN_BAR_ALIGN), &pci_peer_window_ops,
-					&p->window[bar], &p->window[bar].mem);
+		int rc = mem_window_add(d->pci->mem, at, ALIGN_UP(b->size, (uint64_t)PCI_MIN_BAR_ALIGN),
+					&pci_peer_window_ops, &p->window[bar], &p->window[bar].mem);
 
 		if (rc == 0)
 			b->address = at;
@@ -267,7 +267,8 @@ static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uin
 	while (n) {
 		unsigned w = piece(offset, n, write);
 
-		while (w > 8 && pci_msix_bar_hit(d, bar, offset, w)) /* a vector store is whole only in model registers */
+		/* a vector store is whole only in model registers */
+		while (w > 8 && pci_msix_bar_hit(d, bar, offset, w))
 			w /= 2;
 		if (pci_msix_bar_hit(d, bar, offset, w))
 			pci_msix_bar_access(d, offset, data, w, write);

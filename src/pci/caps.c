@@ -119,18 +119,19 @@ static void build_exp(struct pci_dev *d)
 	uint32_t devcap = PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_EXT_TAG | 1 /* payload up to 256 */;
 
 	p->cap_exp = (uint16_t)at;
-	set16(d, at + PCI_EXP_FLAGS, (uint16_t)(EXP_VERSION | (unsigned)d->type << 4 | (down ? PCI_EXP_FLAGS_SLOT : 0)), 0);
+	set16(d, at + PCI_EXP_FLAGS,
+	      (uint16_t)(EXP_VERSION | (unsigned)d->type << 4 | (down ? PCI_EXP_FLAGS_SLOT : 0)), 0);
 	if (p->model.flr)
 		devcap |= PCI_EXP_DEVCAP_FLR;
 	set32(d, at + PCI_EXP_DEVCAP, devcap, 0);
-	/* relaxed ordering, no snoop, read requests of 512: the reset values; bit 15 is FLR (or a bridge's retry enable) */
+	/* relaxed ordering, no snoop, read requests of 512: the reset values; bit 15 is FLR */
 	set16(d, at + PCI_EXP_DEVCTL, 0x2810, 0x7fff | (p->model.flr ? PCI_EXP_DEVCTL_BCR_FLR : 0));
 	put16(&p->cfg.w1c[at + PCI_EXP_DEVSTA], 0x000f);
 	set16(d, at + PCI_EXP_DEVCTL2, 0, 0xffff);
 	if (d->type != PCI_RC_ENDPOINT && d->type != PCI_RC_EVENT)
 		build_exp_link(d, at);
 	if (down) {
-		set32(d, at + PCI_EXP_SLTCAP, (uint32_t)(d->devfn | d->secondary->number) << 19, 0);
+		set32(d, at + PCI_EXP_SLTCAP, (uint32_t)d->secondary->number << 19, 0);
 		set16(d, at + PCI_EXP_SLTCTL, 0, 0x1fff);
 		set16(d, at + PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_PDS, 0);
 	}

@@ -50,8 +50,8 @@ struct id {
 
 static const struct id translation_root[] = { { 0x14e4, 0x9000 }, { 0x14e4, 0x9084 } };
 static const struct id no_alias[] = { { 0x1a03, 0x1150 } };
-static const struct id hidden_express[] = { { 0x1b21, 0x1080 }, { 0x10e3, 0x8113 }, { 0x1283, 0x8892 }, { 0x1283, 0x8893 },
-					    { 0x8086, 0x244e } };
+static const struct id hidden_express[] = { { 0x1b21, 0x1080 }, { 0x10e3, 0x8113 }, { 0x1283, 0x8892 },
+					    { 0x1283, 0x8893 }, { 0x8086, 0x244e } };
 
 static bool is_listed(const struct pci_dev *d, const struct id *id, unsigned n)
 {
@@ -246,8 +246,6 @@ int pci_group_join(struct pci_dev *d)
 	if (rc)
 		return rc;
 	rc = iommu_dev_join(d->iommu, g);
-	if (rc == 0)
-		log_msg(d->pci->log, LOG_INFO, "pci %s: Adding to iommu group %u", d->dev.name, iommu_group_id(g));
 	iommu_group_put(g); /* membership holds its own */
 	return rc;
 }

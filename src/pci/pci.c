@@ -20,9 +20,10 @@ int pci_create(struct bus *bus, struct iommu *iommu, struct mem *mem, struct log
 	mutex_init(&pci->hotplug, RANK_PCI_HOTPLUG);
 	mutex_init(&pci->topo, RANK_PCI_TOPO);
 	TAILQ_INIT(&pci->buses);
-	TAILQ_INIT(&pci->groups);
 	TAILQ_INIT(&pci->units);
+	TAILQ_INIT(&pci->removed);
 	pci_spaces_init(pci);
+	bus_set_owner(bus, pci);
 	rc = pci_peer_create(&pci->peer);
 	if (rc) {
 		pci_destroy(pci);
@@ -40,6 +41,7 @@ void pci_destroy(struct pci *pci)
 		return;
 	while ((bus = TAILQ_FIRST(&pci->buses)))
 		pci_root_bus_destroy(bus);
+	pci_rescan_fini(pci);
 	pci_peer_destroy(pci->peer);
 	pci_sysfs_fini(pci);
 	mutex_fini(&pci->topo);
@@ -88,8 +90,12 @@ static void bus_ids(struct dev *dev, uint32_t *vendor, uint32_t *device, uint32_
 
 static int bus_unplug(struct dev *dev)
 {
-	pci_dev_unplug(pci_dev_of(dev));
-	return 0;
+	return pci_remove(pci_dev_of(dev));
+}
+
+static int bus_rescan(struct bus *bus)
+{
+	return pci_rescan(bus_owner(bus));
 }
 
 const struct bus_ops pci_bus_ops = {
@@ -99,4 +105,5 @@ const struct bus_ops pci_bus_ops = {
 	.remove = bus_remove,
 	.ids = bus_ids,
 	.unplug = bus_unplug,
+	.rescan = bus_rescan,
 };

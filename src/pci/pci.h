@@ -40,7 +40,10 @@ enum pci_type {
 /* What keeps neighbours apart (spec 10, 1.2); the flags are linux/pci_regs.h's. */
 #define PCI_ACS_ISOLATION (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
-/* What the machine file says of one function. */
+/*
+ * What the machine file says of one function. What it points at must live as long as the machine: a rescan comes back
+ * to it.
+ */
 struct pci_dev_desc {
 	uint16_t domain;         /* segment */
 	uint8_t slot, function;
@@ -60,7 +63,7 @@ struct pci_dev_desc {
 	const struct iommu_unit *unit;  /* NULL: no IOMMU */
 	const struct iommu_resv *resv;  /* extra reserved regions */
 	unsigned nresv;
-	const char *bind;               /* driver to bind at boot (driver_override), NULL: by match; "": the machine does not probe */
+	const char *bind;               /* driver to bind at boot (driver_override); NULL, "": none is named */
 	bool hotplug;                   /* added after boot: spec 10, 1.2, trigger A */
 };
 
@@ -68,9 +71,9 @@ struct pci_irq_ops {
 	/* A message of @vector arrived; never called while masked. Called under RANK_PCI locks: only signals. */
 	void (*message)(void *ctx, unsigned vector);
 	/*
-	 * The pin, as COMMAND bit 10 lets it through, changed. Called with no PCI lock held, but maybe with a model's:
-	 * take only locks ranked above RANK_MODEL. Calls from two threads may overtake each other: ask pci_intx_asserted()
-	 * where the level matters. May call pci_intx_disable().
+	 * The pin, as COMMAND bit 10 lets it through, changed. Called with no PCI lock held, but maybe with a
+	 * model's: take only locks ranked above RANK_MODEL. Calls from two threads may overtake each other: ask
+	 * pci_intx_asserted() where the level matters. May call pci_intx_disable().
 	 */
 	void (*intx)(void *ctx, bool asserted);
 };
@@ -124,12 +127,13 @@ int pci_root_bus(struct pci *pci, uint16_t domain, uint8_t number, struct pci_bu
  */
 int pci_dev_create(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
 /**
- * pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind. All functions of a slot are created first.
- * desc.bind becomes driver_override; probing (dev_autoprobe) is the caller's.
+ * pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind
+ * All functions of a slot are created first. desc.bind becomes driver_override; probing (dev_autoprobe) is left to the
+ * caller.
  */
 int pci_dev_announce(struct pci_dev *d);
 /**
- * pci_dev_unplug - hot removal: unbind (may block on users), leave the group, destroy; bridges with all below
+ * pci_dev_unplug - hot removal, for good: unbind (may block on users), leave the group, destroy; bridges with all below
  * @d: announced: the caller holds a reference. Who holds one afterwards finds a function that reads ones.
  */
 void pci_dev_unplug(struct pci_dev *d);
@@ -154,7 +158,10 @@ uint8_t pci_acs_missing(struct pci_dev *d);
 
 /* ---- config space: the hardware's view ---- */
 
-/** pci_config_read, pci_config_write - @width 1, 2 or 4, aligned. Side effects (BARs, COMMAND, MSI, FLR bit, model dwords) happen. */
+/**
+ * pci_config_read, pci_config_write - @width 1, 2 or 4, aligned
+ * Side effects (BARs, COMMAND, MSI, FLR bit, model dwords) happen.
+ */
 uint32_t pci_config_read(struct pci_dev *d, unsigned offset, unsigned width);
 void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value);
 /** pci_find_cap, pci_find_ext_cap - offset, or 0 */
@@ -168,12 +175,13 @@ struct pci_bar {
 	bool prefetchable;
 	uint64_t size;      /* 0: absent, or the upper half of a 64-bit BAR */
 	phys_t address;     /* bus address given at boot; the resource the host keeps (spec 20, 2.3 "rbar") */
-	struct mem_shm *shm;/* plain: the memory; NULL: trapped. Blocking it is the business of who lets programs map it. */
+	struct mem_shm *shm;/* plain: the memory; NULL: trapped. Blocking it is for whoever lets programs map it. */
 };
 const struct pci_bar *pci_bar(struct pci_dev *d, unsigned bar);
 /**
- * pci_bar_access - the CPU's or a peer's load or store; MSI-X table and PBA are answered here, plain memory, or the model
- * Does not look at COMMAND: the caller gates (vfio/pci with its memory lock, peers by pci_memory_decodes()).
+ * pci_bar_access - the CPU's or a peer's load or store
+ * MSI-X table and PBA are answered here, plain memory too, the rest by the model. Does not look at COMMAND: the caller
+ * gates (vfio/pci with its memory lock, peers by pci_memory_decodes()).
  * [@offset, +@width) lies inside the BAR; @width 1..64.
  */
 void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width, bool write);
@@ -222,7 +230,7 @@ void pci_restore_state(struct pci_dev *d);
  */
 void pci_set_power(struct pci_dev *d, unsigned state);
 unsigned pci_power(struct pci_dev *d);
-/** pci_hot_reset_scope - functions reset together by slot or bus reset of @d; -ENODEV: not possible. Calls @fn for each. */
+/** pci_hot_reset_scope - @fn for each function reset together with @d by a slot or bus reset. -ENODEV: not possible */
 int pci_hot_reset_scope(struct pci_dev *d, int (*fn)(struct pci_dev *d, void *ctx), void *ctx);
 /**
  * pci_reset_bus - secondary bus reset of @d's bus, config of all in scope saved before and restored after

@@ -20,6 +20,7 @@
 #define PCI_MIN_BAR_ALIGN 4096u /* no two BARs share a page, so every memory BAR can be mapped by programs */
 
 struct pci_peer;
+struct pci_removed;
 struct pci_sysfs_group;
 struct pci_sysfs_unit;
 struct mirror_page;
@@ -43,13 +44,15 @@ struct pci {
 	struct mutex hotplug;  /* RANK_PCI_HOTPLUG */
 	struct mutex topo;     /* RANK_PCI_TOPO */
 	TAILQ_HEAD(, pci_bus) buses; /* [topo] all, parents before children */
+	void *bus_by_number;   /* [topo] tsearch of the same */
 	struct pci_space mem32, mem64;
 	uint8_t io_used[PCI_IO_SIZE / PCI_IO_GRAIN / 8]; /* [topo] */
 	bool requests_acs;     /* [topo] a unit that switches ACS on has been seen */
-	TAILQ_HEAD(, pci_sysfs_group) groups; /* [hotplug] */
-	atomic_uint ngroups;   /* on it */
+	void *groups;          /* [hotplug] tsearch of struct pci_sysfs_group by group */
+	atomic_uint ngroups;   /* in it */
 	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
 	struct pci_peer *peer; /* [I] */
+	TAILQ_HEAD(, pci_removed) removed; /* [hotplug] what programs have removed, bridges first */
 };
 
 struct pci_bus {
@@ -109,7 +112,7 @@ struct pci_priv {
 	void *state;             /* [I] the model's */
 	struct rwlock access;    /* RANK_PCI_ACCESS */
 	const struct iommu_unit *unit; /* [I] */
-	char *bind;              /* [I] desc.bind */
+	struct pci_dev_desc desc; /* [I] for a rescan */
 
 	struct pci_config cfg;
 	uint16_t cap_pm, cap_msi, cap_msix, cap_exp, cap_af, ext_acs; /* [I] offsets; 0: absent */
@@ -213,7 +216,7 @@ size_t pci_config_span(struct pci_dev *d, uint64_t offset, void *buf, size_t n, 
 
 /* ---- bar.c ---- */
 void pci_spaces_init(struct pci *pci);
-/** pci_bars_place - addresses, windows, plain memory. -EINVAL, -ENOSPC, -ENOMEM; partial work is undone by pci_bars_fini */
+/** pci_bars_place - addresses, windows, plain memory. -ENOSPC, -ENOMEM; pci_bars_fini() undoes what was done */
 int pci_bars_place(struct pci_dev *d);
 /** pci_bars_withdraw - peers reach nothing any more, and none is at it when this returns */
 void pci_bars_withdraw(struct pci_dev *d);
@@ -272,10 +275,31 @@ bool pci_acs_is_wide(const struct pci_dev *d);
 /** pci_group_join - find or make the group of @d and join it; 0 also when @d has no IOMMU */
 int pci_group_join(struct pci_dev *d);
 
+/* ---- function.c ---- */
+int pci_dev_create_locked(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out)
+	REQUIRES(&bus->pci->hotplug);
+void pci_dev_unlist(struct pci_dev *d);
+void pci_dev_leave_group(struct pci_dev *d);
+/** pci_dev_free - in any state of completeness; nobody else may have it */
+void pci_dev_free(struct pci_dev *d);
+
 /* ---- topology.c ---- */
-/** pci_collect - the functions on @bus and below, depth first, with references; *@out is malloc'ed. Number, or -ENOMEM */
+/** pci_bus_create_in - @parent and @bridge NULL: a root bus. 0; -EEXIST the number is taken; -ENOMEM */
+int pci_bus_create_in(struct pci *pci, struct pci_bus *parent, struct pci_dev *bridge, uint16_t domain, uint8_t number,
+		      struct pci_bus **out);
+void pci_bus_free(struct pci_bus *bus);
+int pci_dev_announce_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
+void pci_dev_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
+struct pci_bus *pci_bus_find_locked(struct pci *pci, uint16_t domain, uint8_t number) REQUIRES(&pci->topo);
+/** pci_collect - functions on @bus and below, depth first, with references; *@out is malloc'ed. How many, or -ENOMEM */
 int pci_collect(struct pci_bus *bus, struct pci_dev ***out);
 void pci_collect_put(struct pci_dev **list, int n);
+
+/* ---- rescan.c ---- */
+/** pci_remove - unplug at a program's wish: a rescan will find @d and what is below it. 0; -ENOMEM */
+int pci_remove(struct pci_dev *d);
+int pci_rescan(struct pci *pci);
+void pci_rescan_fini(struct pci *pci);
 
 /* ---- sysfs*.c ---- */
 int pci_sysfs_add(struct pci_dev *d);

@@ -146,20 +146,22 @@ static void power_write(struct pci_dev *d, unsigned state)
 	pci_config_write(d, at, 2, (v & ~(uint32_t)PCI_PM_CTRL_STATE_MASK) | (state & PCI_PM_CTRL_STATE_MASK));
 }
 
+static bool forgets_in_d3(const struct pci_priv *p)
+{
+	return !(p->cfg.power_on[p->cap_pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET);
+}
+
 void pci_set_power(struct pci_dev *d, unsigned state)
 {
 	struct pci_priv *p = d->priv;
-	bool forgets;
-
 	if (!p->cap_pm || pci_power(d) == state)
 		return;
-	forgets = !(p->cfg.power_on[p->cap_pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET);
-	if (forgets && state == 3) {
+	if (forgets_in_d3(p) && state == 3) {
 		SCOPED_LOCK(&d->lock);
 		state_save_locked(d, &p->pm_saved);
 	}
 	power_write(d, state);
-	if (forgets && state == 0) {
+	if (forgets_in_d3(p) && state == 0) {
 		state_restore(d, &p->pm_saved);
 		p->pm_saved.valid = false;
 	}
@@ -196,7 +198,7 @@ static bool has_method(struct pci_dev *d, unsigned method)
 	case PCI_RESET_AF:
 		return p->cap_af != 0;
 	case PCI_RESET_PM:
-		return p->cap_pm && !d->bridge && !(p->cfg.power_on[p->cap_pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET);
+		return p->cap_pm && !d->bridge && forgets_in_d3(p);
 	case PCI_RESET_BUS:
 		return alone_on_bus(d);
 	default:

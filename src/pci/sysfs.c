@@ -67,15 +67,17 @@ static int uevent_show(void *priv, FILE *out)
 
 	if (drv)
 		fprintf(out, "DRIVER=%s\n", drv->name);
-	fprintf(out, "PCI_CLASS=%04X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\nPCI_SLOT_NAME=%s\nMODALIAS=" MODALIAS_FMT,
-		d->class_code, d->vendor, d->device, d->subvendor, d->subdevice, d->dev.name, MODALIAS_ARGS(d));
+	fprintf(out, "PCI_CLASS=%04X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\nPCI_SLOT_NAME=%s\n", d->class_code,
+		d->vendor, d->device, d->subvendor, d->subdevice, d->dev.name);
+	fprintf(out, "MODALIAS=" MODALIAS_FMT, MODALIAS_ARGS(d));
 	return 0;
 }
 
 /* Nobody listens to uevents here; an action that Linux knows is accepted. */
 static ssize_t uevent_store(void *priv, struct task *t, const char *buf, size_t n)
 {
-	static const char *const action[] = { "add", "remove", "change", "move", "online", "offline", "bind", "unbind" };
+	static const char *const action[] = { "add", "remove", "change", "move", "online", "offline", "bind",
+					      "unbind" };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(action); i++) {
 		size_t len = strlen(action[i]);
@@ -204,7 +206,8 @@ static ssize_t enable_store(void *priv, struct task *t, const char *buf, size_t 
 	if (d->dev.driver)
 		return -EBUSY;
 	if (on) {
-		pci_config_write(d, PCI_COMMAND, 2, pci_config_read(d, PCI_COMMAND, 2) | PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+		pci_config_write(d, PCI_COMMAND, 2,
+				 pci_config_read(d, PCI_COMMAND, 2) | PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
 		mutex_lock(&d->lock);
 		d->priv->enables++;
 		mutex_unlock(&d->lock);
@@ -259,8 +262,8 @@ static int power_state_show(void *priv, FILE *out)
 
 static const char *speed_text(uint32_t link)
 {
-	static const char *const gts[] = { "Unknown", "2.5 GT/s PCIe", "5.0 GT/s PCIe", "8.0 GT/s PCIe", "16.0 GT/s PCIe",
-					   "32.0 GT/s PCIe", "64.0 GT/s PCIe" };
+	static const char *const gts[] = { "Unknown", "2.5 GT/s PCIe", "5.0 GT/s PCIe", "8.0 GT/s PCIe",
+					   "16.0 GT/s PCIe", "32.0 GT/s PCIe", "64.0 GT/s PCIe" };
 	unsigned speed = link & 0xf;
 
 	return gts[speed < ARRAY_SIZE(gts) ? speed : 0];

@@ -5,10 +5,10 @@
  * Spec: 10, 1.7.
  */
 #include "pci/priv.h"
+#include <search.h>
 #include <string.h>
 
 struct pci_sysfs_group {
-	TAILQ_ENTRY(pci_sysfs_group) link;
 	struct iommu_group *group; /* a reference */
 	unsigned members;          /* [hotplug] */
 };
@@ -91,35 +91,43 @@ static int dir_below(struct tree *tree, const char *path, const char *name)
 	return tree_dir(tree, dir);
 }
 
+static int group_compare(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)((const struct pci_sysfs_group *)a)->group;
+	uintptr_t y = (uintptr_t)((const struct pci_sysfs_group *)b)->group;
+
+	return x < y ? -1 : x > y;
+}
+
 static int group_get(struct pci *pci, struct iommu_group *g, struct pci_sysfs_group **out)
 {
-	struct pci_sysfs_group *s;
+	struct pci_sysfs_group key = { .group = g }, **found = tfind(&key, &pci->groups, group_compare), *s;
 	char path[64];
 	int rc;
 
-	TAILQ_FOREACH(s, &pci->groups, link) {
-		if (s->group == g)
-			break;
+	if (found) {
+		(*found)->members++;
+		*out = *found;
+		return 0;
 	}
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		s->group = iommu_group_get(g);
-		group_path(s, path);
-		rc = tree_attrs(pci->tree, path, group_attrs, s);
-		if (rc == 0)
-			rc = dir_below(pci->tree, path, "devices");
-		if (rc) {
-			tree_remove(pci->tree, path);
-			iommu_group_put(g);
-			free(s);
-			return rc;
-		}
-		TAILQ_INSERT_TAIL(&pci->groups, s, link);
-		atomic_fetch_add(&pci->ngroups, 1);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->group = iommu_group_get(g);
+	s->members = 1;
+	group_path(s, path);
+	rc = tree_attrs(pci->tree, path, group_attrs, s);
+	if (rc == 0)
+		rc = dir_below(pci->tree, path, "devices");
+	if (rc == 0 && !tsearch(s, &pci->groups, group_compare))
+		rc = -ENOMEM;
+	if (rc) {
+		tree_remove(pci->tree, path);
+		iommu_group_put(g);
+		free(s);
+		return rc;
 	}
-	s->members++;
+	atomic_fetch_add(&pci->ngroups, 1);
 	*out = s;
 	return 0;
 }
@@ -130,7 +138,7 @@ static void group_put(struct pci *pci, struct pci_sysfs_group *s)
 
 	if (--s->members)
 		return;
-	TAILQ_REMOVE(&pci->groups, s, link);
+	tdelete(s, &pci->groups, group_compare);
 	atomic_fetch_sub(&pci->ngroups, 1);
 	group_path(s, path);
 	tree_remove(pci->tree, path);

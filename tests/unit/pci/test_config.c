@@ -147,7 +147,8 @@ static void bridge_header(void **state)
 	base = (uint64_t)pci_config_read(port, PCI_MEMORY_BASE, 2) << 16;
 	limit = ((uint64_t)pci_config_read(port, PCI_MEMORY_LIMIT, 2) << 16) + 0xfffff;
 	assert_true(base <= pci_bar(d, 0)->address && pci_bar(d, 0)->address + 0x1fff <= limit);
-	base = (uint64_t)r32(port, PCI_PREF_BASE_UPPER32) << 32 | (pci_config_read(port, PCI_PREF_MEMORY_BASE, 2) & 0xfff0u) << 16;
+	base = (uint64_t)r32(port, PCI_PREF_BASE_UPPER32) << 32;
+	base |= (pci_config_read(port, PCI_PREF_MEMORY_BASE, 2) & 0xfff0u) << 16;
 	assert_int_equal(base, pci_bar(d, 2)->address & ~0xfffffull);
 }
 
@@ -172,6 +173,8 @@ static void multifunction_bit(void **state)
 	assert_int_equal(pci_config_read(b, PCI_HEADER_TYPE, 1), 0x80);
 }
 
+#define RP PCI_ROOT_PORT
+
 static int create_rc(struct pci_dev_desc desc, uint8_t secondary)
 {
 	struct pci_dev *d = NULL;
@@ -188,11 +191,11 @@ static void refusals(void **state)
 	add(box.root, 3, 0, &bare_pci_model, NULL);
 	add_port(4, 7, NULL);
 	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 3, .model = &bare_model }, 0), -EEXIST);
-	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .bridge = true, .type = PCI_ROOT_PORT }, 7), -EEXIST);
+	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .bridge = true, .type = RP }, 7), -EEXIST);
 	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 32, .model = &bare_model }, 0), -EINVAL);
-	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .function = 8, .model = &bare_model }, 0), -EINVAL);
+	assert_int_equal(create_rc((struct pci_dev_desc){ .function = 8, .model = &bare_model }, 0), -EINVAL);
 	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5 }, 0), -EINVAL);
-	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .bridge = true, .type = PCI_ROOT_PORT }, 0), -EINVAL);
+	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .bridge = true, .type = RP }, 0), -EINVAL);
 	m.bar[0].size = 3000;
 	assert_int_equal(create_rc((struct pci_dev_desc){ .slot = 5, .model = &m }, 0), -EINVAL);
 	m.bar[0].size = 1u << 31;

@@ -51,7 +51,8 @@ static const struct topology worked[] = {
 	{ "i: conventional functions on the root bus",
 	  { { PCI, -1, 3, 0, false, 0, 'a' }, { PCI, -1, 4, 0, false, 0, 'b' } } },
 	{ "j: a conventional slot of three on the root bus",
-	  { { PCI, -1, 0x1f, 0, false, 0, 'a' }, { PCI, -1, 0x1f, 2, false, 0, 'a' }, { PCI, -1, 0x1f, 3, false, 0, 'a' } } },
+	  { { PCI, -1, 0x1f, 0, false, 0, 'a' }, { PCI, -1, 0x1f, 2, false, 0, 'a' },
+	    { PCI, -1, 0x1f, 3, false, 0, 'a' } } },
 	{ "k: a switch whose downstream ports lack ACS (known gap)",
 	  { { RP, -1, 1, 0, ACS, 'a' }, { USP, 0, 0, 0, false, 0, 'b' }, { DSP, 1, 0, 0, false, 0, 'c' },
 	    { DSP, 1, 1, 0, false, 0, 'd' }, { EP, 2, 0, 0, false, 0, 'c' }, { EP, 3, 0, 0, false, 0, 'd' } } },
@@ -62,7 +63,8 @@ static const struct topology worked[] = {
 	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, false, 0, 'b' },
 	    { EP, 0, 0x10, 0, false, 0, 'c', 0, 0, true }, { EP, 0, 0x10, 2, false, 0, 'd', 0, 0, true } } },
 	{ "n: function 0 uses function 1's requester id",
-	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, true, 0, 'b', 0x1b4b, 0x9230 }, { EP, 0, 0, 1, true, 0, 'b' } } },
+	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, true, 0, 'b', 0x1b4b, 0x9230 },
+	    { EP, 0, 0, 1, true, 0, 'b' } } },
 	/* beyond the table */
 	{ "switch ports as functions of one slot are merged",
 	  { { RP, -1, 1, 0, ACS, 'a' }, { USP, 0, 0, 0, false, 0, 'b' }, { DSP, 1, 0, 0, false, 0, 'c' },
@@ -74,9 +76,11 @@ static const struct topology worked[] = {
 	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, false, 0, 'b', 0x8086, 0x10c9 },
 	    { EP, 0, 0, 1, false, 0, 'c', 0x8086, 0x10c9 } } },
 	{ "a bridge flagged to add no requester id of its own",
-	  { { RP, -1, 1, 0, ACS, 'a' }, { P2P, 0, 0, 0, false, 0, 'b', 0x1a03, 0x1150 }, { PCI, 1, 0, 0, false, 0, 'b' } } },
+	  { { RP, -1, 1, 0, ACS, 'a' }, { P2P, 0, 0, 0, false, 0, 'b', 0x1a03, 0x1150 },
+	    { PCI, 1, 0, 0, false, 0, 'b' } } },
 	{ "a whole bus of aliases",
-	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, false, 0, 'b', 0x10b5, 0x87b0 }, { EP, 0, 5, 0, false, 0, 'b' } } },
+	  { { RP, -1, 1, 0, ACS, 'a' }, { EP, 0, 0, 0, false, 0, 'b', 0x10b5, 0x87b0 },
+	    { EP, 0, 5, 0, false, 0, 'b' } } },
 };
 
 static void describe(const struct fn *f, struct pci_dev_desc *desc)
@@ -122,8 +126,8 @@ static void check(const struct topology *t, struct pci_dev *made[ROWS])
 			bool same = iommu_dev_group(made[i]->iommu) == iommu_dev_group(made[j]->iommu);
 
 			if (same != (t->fn[i].group == t->fn[j].group))
-				fail_msg("%s: %s and %s are %sin one group", t->what, made[i]->dev.name, made[j]->dev.name,
-					 same ? "" : "not ");
+				fail_msg("%s: %s and %s are %sin one group", t->what, made[i]->dev.name,
+					 made[j]->dev.name, same ? "" : "not ");
 		}
 	}
 }
@@ -232,7 +236,8 @@ static void acs_quirks(void **state)
 /* Added after boot, function 1 counts as one of several only if its own header says so (spec 10, 1.2). */
 static void hot_added_function(void **state)
 {
-	struct pci_dev_desc desc = { .slot = 3, .function = 1, .model = &bare_pci_model, .unit = &box.unit, .hotplug = true };
+	struct pci_dev_desc desc = { .slot = 3, .function = 1, .model = &bare_pci_model, .unit = &box.unit,
+				     .hotplug = true };
 	struct pci_dev *first = add(box.root, 3, 0, &bare_pci_model, &box.unit), *d;
 
 	assert_int_equal(pci_dev_create(box.root, &desc, 0, &d), 0);

@@ -57,8 +57,8 @@ static void resource(void **state)
 
 	snprintf(want, sizeof(want), "0x%016llx 0x%016llx 0x0000000000040200\n0x%016x 0x%016x 0x%016x\n"
 		 "0x%016llx 0x%016llx 0x000000000014220c\n", (unsigned long long)pci_bar(d, 0)->address,
-		 (unsigned long long)pci_bar(d, 0)->address + 0x1fff, 0, 0, 0, (unsigned long long)pci_bar(d, 2)->address,
-		 (unsigned long long)pci_bar(d, 2)->address + 0xffff);
+		 (unsigned long long)pci_bar(d, 0)->address + 0x1fff, 0, 0, 0,
+		 (unsigned long long)pci_bar(d, 2)->address, (unsigned long long)pci_bar(d, 2)->address + 0xffff);
 	assert_int_equal(lines(text), 13);
 	assert_int_equal(strncmp(text, want, strlen(want)), 0);
 	assert_int_equal(lines(sysfs_read(port, "resource")), 17);
@@ -99,9 +99,11 @@ static void config_spans(void **state)
 
 static void groups(void **state)
 {
-	struct pci_dev *a = add(box.root, 1, 0, &bare_pci_model, &box.unit), *b = add(box.root, 1, 1, &bare_pci_model, &box.unit);
+	struct pci_dev *a = add(box.root, 1, 0, &bare_pci_model, &box.unit);
+	struct pci_dev *b = add(box.root, 1, 1, &bare_pci_model, &box.unit);
 
-	assert_true(link_is("/sys/kernel/iommu_groups/0/devices/0000:00:01.1", "../../../../devices/pci0000:00/0000:00:01.1"));
+	assert_true(link_is("/sys/kernel/iommu_groups/0/devices/0000:00:01.1",
+			    "../../../../devices/pci0000:00/0000:00:01.1"));
 	assert_true(link_is("/sys/devices/pci0000:00/0000:00:01.0/iommu_group", "../../../kernel/iommu_groups/0"));
 	assert_string_equal(tree_read("/sys/kernel/iommu_groups/0/type"), "DMA-FQ\n");
 	assert_string_equal(tree_read("/sys/kernel/iommu_groups/0/reserved_regions"),
@@ -136,7 +138,8 @@ static void intel_unit(void **state)
 
 	cap = strtoull(sysfs_read(a, "iommu/intel-iommu/cap"), NULL, 16);
 	assert_int_equal((cap >> 16 & 0x3f) + 1, 48);
-	assert_true(link_is("/sys/devices/virtual/iommu/dmar0/devices/0000:00:01.0", "../../../../pci0000:00/0000:00:01.0"));
+	assert_true(link_is("/sys/devices/virtual/iommu/dmar0/devices/0000:00:01.0",
+			    "../../../../pci0000:00/0000:00:01.0"));
 	assert_string_equal(tree_read("/sys/class/iommu/dmar0/intel-iommu/version"), "1:0\n");
 	assert_string_equal(tree_read("/sys/class/iommu/dmar0/intel-iommu/domains_used"), "1\n");
 }
@@ -181,6 +184,47 @@ static void ownership(void **state)
 	drv_unregister(&safe);
 }
 
+/* What a program removed, a rescan finds again: new devices, bridges first, in groups decided anew. */
+static void remove_and_rescan(void **state)
+{
+	struct pci_dev *port = add_port(1, 7, &box.unit), *d = add(port->secondary, 0, 0, &toy_model, &box.unit);
+
+	add(box.root, 2, 0, &bare_pci_model, &box.unit);
+	assert_int_equal(dev_override(&d->dev, "none"), 0);
+	assert_int_equal(sysfs_write(d, "remove", "1"), 1);
+	assert_int_equal(sysfs_write(port, "remove", "1"), 1);
+	assert_null(pci_find(box.pci, "0000:00:01.0"));
+	assert_false(exists("/sys/kernel/iommu_groups/0"));
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1\n"), 2);
+	port = pci_find(box.pci, "0000:00:01.0");
+	d = pci_find(box.pci, "0000:07:00.0");
+	assert_true(port && d);
+	assert_ptr_equal(pci_bus_bridge(d->bus), port);
+	assert_int_equal(iommu_group_id(iommu_dev_group(port->iommu)), 0);
+	assert_int_equal(iommu_group_id(iommu_dev_group(d->iommu)), 1);
+	assert_string_equal(sysfs_read(d, "driver_override"), "(null)\n");
+	dev_put(&port->dev);
+	dev_put(&d->dev);
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1"), 1); /* nothing more to find */
+}
+
+/* Below a bridge that stays removed nothing is found; the bridge removed with its child brings both back. */
+static void rescan_below_bridge(void **state)
+{
+	struct pci_dev *port = add_port(1, 7, NULL), *d;
+
+	add(port->secondary, 0, 0, &toy_model, NULL);
+	add(port->secondary, 0, 1, &toy_model, NULL);
+	assert_int_equal(sysfs_write(port, "remove", "1"), 1);
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "0"), 1);
+	assert_null(pci_find(box.pci, "0000:00:01.0"));
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1"), 1);
+	d = pci_find(box.pci, "0000:07:00.1");
+	assert_non_null(d);
+	assert_int_equal(pci_config_read(d, PCI_HEADER_TYPE, 1), 0x80);
+	dev_put(&d->dev);
+}
+
 static void boot_binding(void **state)
 {
 	struct pci_dev_desc desc = { .slot = 3, .model = &bare_pci_model, .multifunction = -1, .bind = "vfio-pci" };
@@ -218,6 +262,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(group_type, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(intel_unit, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(ownership, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(remove_and_rescan, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(rescan_below_bridge, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(boot_binding, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(switches, box_start, box_stop),
 	};

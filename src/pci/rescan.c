@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Removal by a program ("echo 1 > remove") takes a function from the system, not from its slot: "echo 1 > rescan"
+ * finds it again, a new device in a group decided anew (spec 10, 1.1.3), without the driver_override it had.
+ * So the description of what was removed is kept, bridges before what is below them, until a rescan.
+ *
+ * What is found is announced and offered to the drivers one by one; a function whose bridge is still
+ * removed stays where it is.
+ */
+#include "pci/priv.h"
+
+struct pci_removed {
+	TAILQ_ENTRY(pci_removed) link;
+	struct pci_dev_desc desc;
+	uint16_t domain;
+	uint8_t bus, secondary;
+};
+
+static int note_locked(struct pci_dev *d)
+{
+	struct pci_removed *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->desc = d->priv->desc;
+	r->desc.bind = NULL;
+	r->desc.hotplug = true;
+	r->desc.multifunction = d->multifunction;
+	r->domain = d->domain;
+	r->bus = d->bus->number;
+	r->secondary = d->secondary ? d->secondary->number : 0;
+	TAILQ_INSERT_TAIL(&d->pci->removed, r, link);
+	return 0;
+}
+
+/* On failure some are noted that stay: a rescan sees that they are there and forgets them. */
+int pci_remove(struct pci_dev *d)
+{
+	struct pci *pci = d->pci;
+	struct pci_dev **list = NULL;
+	int n, rc;
+
+	SCOPED_LOCK(&pci->hotplug);
+	if (!d->priv->listed)
+		return 0; /* somebody was faster */
+	n = d->secondary ? pci_collect(d->secondary, &list) : 0;
+	rc = n < 0 ? n : note_locked(d);
+	for (int i = 0; rc == 0 && i < n; i++)
+		rc = note_locked(list[i]);
+	pci_collect_put(list, n);
+	if (rc == 0)
+		pci_dev_unplug_locked(d);
+	return rc;
+}
+
+void pci_rescan_fini(struct pci *pci)
+{
+	struct pci_removed *r;
+
+	while ((r = TAILQ_FIRST(&pci->removed))) {
+		TAILQ_REMOVE(&pci->removed, r, link);
+		free(r);
+	}
+}
+
+/* The next one whose bus is there, off the list. */
+static struct pci_removed *take_next_locked(struct pci *pci, struct pci_bus **bus)
+{
+	struct pci_removed *r;
+
+	SCOPED_LOCK(&pci->topo);
+	TAILQ_FOREACH(r, &pci->removed, link) {
+		*bus = pci_bus_find_locked(pci, r->domain, r->bus);
+		if (*bus)
+			break;
+	}
+	if (r)
+		TAILQ_REMOVE(&pci->removed, r, link);
+	return r;
+}
+
+/* One function found again, with a reference in *@out. 0; -ENOENT: no more; -errno */
+static int find_next(struct pci *pci, struct pci_dev **out)
+{
+	struct pci_removed *r;
+	struct pci_bus *bus;
+	struct pci_dev *d;
+	int rc;
+
+	SCOPED_LOCK(&pci->hotplug);
+	do {
+		r = take_next_locked(pci, &bus);
+		if (!r)
+			return -ENOENT;
+		rc = pci_dev_create_locked(bus, &r->desc, r->secondary, &d);
+		free(r);
+	} while (rc == -EEXIST);
+	if (rc)
+		return rc;
+	rc = pci_dev_announce_locked(d);
+	if (rc) {
+		pci_dev_unplug_locked(d);
+		return rc;
+	}
+	dev_get(&d->dev);
+	*out = d;
+	return 0;
+}
+
+int pci_rescan(struct pci *pci)
+{
+	struct pci_dev *d;
+	int rc;
+
+	while ((rc = find_next(pci, &d)) == 0) {
+		dev_autoprobe(&d->dev);
+		dev_put(&d->dev);
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
