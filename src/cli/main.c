@@ -22,15 +22,24 @@ static void usage(FILE *out)
 	fprintf(out, "\n  try: uvfio run -- ls -l /dev/vfio     more: man uvfio\n");
 }
 
+/* The kernel's complaints; what it says when all is well is in /sys/kernel/uvfio/log. */
+static void complain(void *ctx, enum log_level level, const char *text)
+{
+	(void)ctx;
+	if (level <= LOG_WARN)
+		fprintf(stderr, "%s%s\n", strncmp(text, "uvfio", 5) == 0 ? "" : "uvfio: ", text);
+}
+
 struct machine *cli_boot(const char *path)
 {
+	static const struct machine_options options = { .log_sink = complain };
 	struct machine_desc *d;
 	struct machine *m;
 	int rc = machine_desc_load(path, stderr, &d);
 
 	if (rc != 0)
 		return NULL;
-	rc = machine_create(d, NULL, &m);
+	rc = machine_create(d, &options, &m);
 	machine_desc_free(d);
 	if (rc != 0) {
 		fprintf(stderr, "uvfio: the machine does not start: %s\n", strerror(-rc));
