@@ -94,8 +94,8 @@ void vfio_pci_device_request(struct vfio_device *vdev, unsigned count)
 			log_msg(v->vp->log, LOG_INFO, "%s: relaying device request to user (#%u)",
 				v->pdev->dev.name, count);
 	} else if (count == 0) {
-		log_msg(v->vp->log, LOG_WARN, "%s: no device request channel registered, blocked until released by user",
-			v->pdev->dev.name);
+		log_msg(v->vp->log, LOG_WARN,
+			"%s: no device request channel registered, blocked until released by user", v->pdev->dev.name);
 	}
 }
 

@@ -31,7 +31,8 @@ static void ioeventfd_fire(void *ctx)
 		pci_bar_access(v->pdev, e->bar, e->pos, bytes, e->width, true);
 }
 
-static struct vfio_pci_ioeventfd *ioeventfd_find_locked(struct vfio_pci_device *v, const struct vfio_pci_ioeventfd *like)
+static struct vfio_pci_ioeventfd *ioeventfd_find_locked(struct vfio_pci_device *v,
+							const struct vfio_pci_ioeventfd *like)
 {
 	struct vfio_pci_ioeventfd *e;
 

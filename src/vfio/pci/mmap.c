@@ -132,7 +132,8 @@ static void store_around_table(struct vfio_pci_device *v, unsigned index, uint64
 	if (pos < v->msix_start)
 		pci_bar_access(v->pdev, index, pos, p, (unsigned)(v->msix_start - pos), true);
 	if (end > v->msix_end)
-		pci_bar_access(v->pdev, index, v->msix_end, p + (v->msix_end - pos), (unsigned)(end - v->msix_end), true);
+		pci_bar_access(v->pdev, index, v->msix_end, p + (v->msix_end - pos),
+			       (unsigned)(end - v->msix_end), true);
 }
 
 int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write)

@@ -62,7 +62,7 @@ static const struct perm_field vpd_fields[] = {
 
 static const struct perm_field pcix_fields[] = {
 	{ PCI_X_CMD, 2, 0, 0xffff },
-	{ PCI_X_ECC_CSR, 4, 0, ALL }, /* not painted when the capability is the short one */
+	{ PCI_X_ECC_CSR, 4, 0, ALL },
 };
 
 static const struct perm_field exp_fields[] = {
@@ -234,6 +234,7 @@ static unsigned ext_cap_length(struct vfio_pci_device *v, unsigned id, unsigned 
 
 /* ---- painting ---- */
 
+/* Fields beyond the length belong to longer variants of the capability: MSI's mask bits, PCI-X's ECC. */
 static void paint_fields(struct vfio_pci_config *c, unsigned pos, unsigned length, const struct perm_table *t)
 {
 	for (unsigned i = 0; i < t->n; i++) {
@@ -255,8 +256,8 @@ static void paint(struct vfio_pci_device *v, unsigned pos, unsigned length, cons
 
 	for (unsigned i = pos; i < pos + length; i++) {
 		if (c->owner[i] != CONFIG_NO_OWNER) {
-			log_msg(v->vp->log, LOG_WARN, "%s: capability at %#x overlaps another at %#x", v->pdev->dev.name,
-				pos, i);
+			log_msg(v->vp->log, LOG_WARN, "%s: capability at %#x overlaps another at %#x",
+				v->pdev->dev.name, pos, i);
 			continue;
 		}
 		c->owner[i] = (uint16_t)pos;
@@ -282,10 +283,6 @@ static const struct perm_table *std_cap_perm(struct vfio_pci_device *v, unsigned
 	return &std_caps[id].perm;
 }
 
-/*
- * The MSI fields of a capability without mask bits must not reach past it, and the mask bits lie where the
- * data's reserved half would be otherwise; paint_fields() cuts them at the length.
- */
 static void std_caps_init(struct vfio_pci_device *v)
 {
 	struct vfio_pci_config *c = v->config;

@@ -221,7 +221,7 @@ void vfio_pci_intx_sync(struct vfio_pci_device *v);
 int vfio_pci_function_reset(struct vfio_pci_device *v);
 long vfio_pci_hot_reset_info(struct vfio_pci_device *v, struct task *t, uva_t arg);
 long vfio_pci_hot_reset(struct vfio_pci_device *v, struct task *t, uva_t arg);
-/** vfio_pci_set_try_reset - at last close: reset the whole set if nobody uses it and a member needs it. Set lock held. */
+/** vfio_pci_set_try_reset - at last close, set lock held: reset the set if nobody uses it and a member needs it */
 void vfio_pci_set_try_reset(struct vfio_pci_device *v);
 
 /* ---- ioeventfd.c ---- */

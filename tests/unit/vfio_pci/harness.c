@@ -132,7 +132,8 @@ static const struct pci_model old_model = {
 static int move(void *here, uva_t there, size_t n, bool write)
 {
 	struct iovec l = { here, n }, r = { (void *)(uintptr_t)there, n };
-	ssize_t done = write ? process_vm_writev(getpid(), &l, 1, &r, 1, 0) : process_vm_readv(getpid(), &l, 1, &r, 1, 0);
+	ssize_t done = write ? process_vm_writev(getpid(), &l, 1, &r, 1, 0)
+			     : process_vm_readv(getpid(), &l, 1, &r, 1, 0);
 
 	return done == (ssize_t)n ? 0 : -EFAULT;
 }
@@ -358,7 +359,8 @@ void host_start(void)
 	assert_int_equal(event_loop_create(&host.loop), 0);
 	assert_int_equal(bus_create("pci", &pci_bus_ops, host.tree, &host.log, &host.bus), 0);
 	assert_int_equal(pci_create(host.bus, host.iommu, host.mem, &host.log, &host.pci), 0);
-	assert_int_equal(vfio_create(host.tree, host.mem, host.iommu, &host.log, host.loop, &vfio_params, &host.vfio), 0);
+	assert_int_equal(vfio_create(host.tree, host.mem, host.iommu, &host.log, host.loop, &vfio_params, &host.vfio),
+			 0);
 	assert_int_equal(vfio_pci_create(host.vfio, host.pci, host.bus, &host.params, &host.vp), 0);
 	hardware_create();
 }

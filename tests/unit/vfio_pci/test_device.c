@@ -68,7 +68,8 @@ static void regions(void **state)
 		uint64_t size;
 		uint32_t flags;
 	} want[8] = {
-		{ BAR0_SIZE, 0xf }, { 32, 3 }, { BAR2_SIZE, 7 }, { 0, 0 }, { BAR4_SIZE, 7 }, { 0, 0 }, { 0, 0 }, { 4096, 3 },
+		{ BAR0_SIZE, 0xf }, { 32, 3 }, { BAR2_SIZE, 7 }, { 0, 0 },
+		{ BAR4_SIZE, 7 }, { 0, 0 }, { 0, 0 }, { 4096, 3 },
 	};
 	struct {
 		struct vfio_region_info r;
@@ -444,9 +445,9 @@ static void ioeventfds(void **state)
 static long feature(uint32_t flags, const void *data, size_t n)
 {
 	struct {
-		struct vfio_device_feature f;
+		uint32_t argsz, flags;
 		uint8_t data[16];
-	} a = { .f = { .argsz = (uint32_t)(sizeof(struct vfio_device_feature) + n), .flags = flags } };
+	} a = { .argsz = (uint32_t)(VFIO_DEVICE_FEATURE_MINSZ + n), .flags = flags };
 
 	if (n)
 		memcpy(a.data, data, n);

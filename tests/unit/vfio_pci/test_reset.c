@@ -97,23 +97,24 @@ static void busy_at_open(void **state)
 
 /* ---- hot reset ---- */
 
+/* The structures with a few of what follows them. */
 struct info {
-	struct vfio_pci_hot_reset_info h;
+	uint32_t argsz, flags, count;
 	struct vfio_pci_dependent_device d[4];
 };
 
 static long hot_info(struct use *x, struct info *i, size_t argsz)
 {
-	*i = (struct info){ .h = { .argsz = (uint32_t)argsz, .flags = 5 } };
+	*i = (struct info){ .argsz = (uint32_t)argsz, .flags = 5 };
 	return sys_ioctl(x->c, x->dev, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, i);
 }
 
 static long hot_reset(struct use *x, uint32_t flags, uint32_t count, const int32_t *fds)
 {
 	struct {
-		struct vfio_pci_hot_reset h;
+		uint32_t argsz, flags, count;
 		int32_t fd[4];
-	} r = { .h = { .argsz = 12 + 4 * count, .flags = flags, .count = count } };
+	} r = { .argsz = 12 + 4 * count, .flags = flags, .count = count };
 
 	for (uint32_t i = 0; i < count && i < 4; i++)
 		r.fd[i] = fds[i];
@@ -130,11 +131,11 @@ static void hot_reset_info(void **state)
 	group = iommu_group_id(iommu_dev_group(pci_of(B)->iommu));
 	assert_rc(hot_info(&u, &i, 11), -EINVAL);
 	assert_rc(hot_info(&u, &i, 12), -ENOSPC);
-	assert_int_equal(i.h.count, 2);
-	assert_int_equal(i.h.flags, 0);
+	assert_int_equal(i.count, 2);
+	assert_int_equal(i.flags, 0);
 	assert_rc(hot_info(&u, &i, 12 + 15), -ENOSPC);
 	assert_rc(hot_info(&u, &i, sizeof(i)), 0);
-	assert_int_equal(i.h.count, 2);
+	assert_int_equal(i.count, 2);
 	for (unsigned n = 0; n < 2; n++) {
 		assert_int_equal(i.d[n].group_id, group);
 		assert_int_equal(i.d[n].segment, 0);
