@@ -6,6 +6,7 @@
 #include "iommu_lab.h"
 
 #define DEVS 3
+#define SPAN (16 * PAGE) /* what is mapped at 0x1000; DMA is long enough to be caught in the middle */
 
 static struct iommu_group *group[DEVS];
 static struct iommu_dev *dev[DEVS];
@@ -42,21 +43,24 @@ static int teardown(void **state)
 static void dma_main(void *arg)
 {
 	struct dma_thread *t = arg;
-	uint64_t buf[8] = { 0 };
+	uint64_t *buf = calloc(1, SPAN);
+	bool w;
 
 	while (!atomic_load(&stop)) {
-		bool w;
-
-		if (iommu_dma_write(t->d, 0x1000, buf, sizeof(buf)) == 0) {
+		if (iommu_dma_write(t->d, 0x1000, buf, SPAN) == 0) {
 			t->good++;
 			atomic_fetch_add(&moved, 1);
 		} else {
 			t->bad++;
+			sched_yield(); /* there are fewer processors than threads */
 		}
-		(void)iommu_dma_read(t->d, 0x1ff0, buf, sizeof(buf));
-		(void)iommu_dma_copy(t->d, 0x1800, 0x1000, 64, &w);
-		buf[0]++;
+		(void)iommu_dma_read(t->d, 0x1ff0, buf, 64);
+		(void)iommu_dma_copy(t->d, 0x1800, 0x8000, 0x4000, &w);
+		memset(buf, 0, 128);
+		if (t->good % 8 == 0)
+			sched_yield();
 	}
+	free(buf);
 }
 
 static void threads_start(void)
@@ -103,22 +107,22 @@ static void unshare_domain(struct iommu_domain *dom)
 	iommu_domain_destroy(dom);
 }
 
-/* After unmap returns, a word in the page keeps the value that is stored there. */
+/* After unmap has returned, memory keeps the values that are stored there. */
 static void no_dma_arrives_after_unmap_returned(void **state)
 {
 	struct iommu_domain *dom = shared_domain();
-	_Atomic uint64_t *word = (_Atomic uint64_t *)lab.shared;
 
 	threads_start();
-	for (unsigned i = 0; i < 300; i++) {
-		assert_int_equal(iommu_map(dom, 0x1000, lab.phys_shared, 2 * PAGE, RW), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		_Atomic uint64_t *word = (_Atomic uint64_t *)lab.shared;
+
+		assert_int_equal(iommu_map(dom, 0x1000, lab.phys_shared, SPAN, RW), 0);
 		let_them_run();
-		assert_true(iommu_unmap(dom, 0x1000, 2 * PAGE) == 2 * PAGE);
-		for (unsigned n = 0; n < 64; n++)
+		assert_true(iommu_unmap(dom, 0x1000, SPAN) == SPAN);
+		for (unsigned n = 0; n < SPAN / 8; n += 64)
 			atomic_store(&word[n], UINT64_MAX);
-		for (int n = 0; n < 10; n++)
-			sched_yield();
-		for (unsigned n = 0; n < 8; n++)
+		sched_yield();
+		for (unsigned n = 0; n < SPAN / 8; n += 64)
 			assert_true(atomic_load(&word[n]) == UINT64_MAX);
 	}
 	threads_stop();
@@ -131,16 +135,16 @@ static void memory_can_be_unpinned_after_unmap(void **state)
 	struct iommu_domain *dom = shared_domain();
 
 	threads_start();
-	for (unsigned i = 0; i < 200; i++) {
+	for (unsigned i = 0; i < 1000; i++) {
 		uva_t uva = i & 1 ? 0x20000000 : 0x10000000;
 		const struct mem_piece *piece;
 		struct mem_pin *pin;
 
-		assert_int_equal(mem_pin(lab.mem, &lab.caller.t, uva, 2 * PAGE, 0x1000, RW, true, &pin), 0);
+		assert_int_equal(mem_pin(lab.mem, &lab.caller.t, uva, SPAN, 0x1000, RW, true, &pin), 0);
 		mem_pin_pieces(pin, &piece);
-		assert_int_equal(iommu_map(dom, 0x1000, piece->phys, 2 * PAGE, RW), 0);
+		assert_int_equal(iommu_map(dom, 0x1000, piece->phys, SPAN, RW), 0);
 		let_them_run();
-		assert_true(iommu_unmap(dom, 0x1000, 2 * PAGE) == 2 * PAGE);
+		assert_true(iommu_unmap(dom, 0x1000, SPAN) == SPAN);
 		mem_unpin(pin);
 	}
 	threads_stop();
@@ -152,14 +156,14 @@ static void memory_can_be_unpinned_after_unmap(void **state)
 static void domains_change_under_dma(void **state)
 {
 	threads_start();
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 500; i++) {
 		struct iommu_domain *dom[DEVS];
 
 		for (int n = 0; n < DEVS; n++) {
-			phys_t phys = lab.phys_shared + (unsigned)n * 2 * PAGE;
+			phys_t phys = lab.phys_shared + (unsigned)n * SPAN;
 
 			assert_int_equal(iommu_domain_create(dev[n], &dom[n]), 0);
-			assert_int_equal(iommu_map(dom[n], 0x1000, phys, 2 * PAGE, RW), 0);
+			assert_int_equal(iommu_map(dom[n], 0x1000, phys, SPAN, RW), 0);
 			assert_int_equal(iommu_group_claim(group[n], &user), 0);
 			assert_int_equal(iommu_group_attach(group[n], dom[n]), 0);
 		}
@@ -173,10 +177,13 @@ static void domains_change_under_dma(void **state)
 	threads_stop();
 }
 
-/* An unmap in one domain is not held up by DMA that is stuck in another. */
+/* ---- a DMA that is stuck in a peer that does not answer, until told ---- */
+
 static struct {
 	struct mem_window *w;
-	atomic_int inside, go;
+	struct thread dma, waiter;
+	atomic_int inside, go, returned;
+	struct iommu_domain *dom;
 } stuck;
 
 static int stuck_read(void *ctx, uint64_t offset, void *dst, size_t n)
@@ -189,37 +196,85 @@ static int stuck_read(void *ctx, uint64_t offset, void *dst, size_t n)
 
 static const struct mem_window_ops stuck_ops = { .read = stuck_read };
 
-static void stuck_main(void *arg)
+static void stuck_dma(void *arg)
 {
 	char c;
 
-	(void)iommu_dma_read(arg, 0x5000, &c, 1);
+	assert_int_equal(iommu_dma_read(dev[0], 0x5000, &c, 1), 0);
+}
+
+/* Page 0x5000 of a new domain is the peer, 0x7000 memory; dev[0] is in it and stuck. */
+static void stuck_begin(void)
+{
+	memset(&stuck, 0, sizeof(stuck));
+	assert_int_equal(iommu_domain_create(dev[0], &stuck.dom), 0);
+	assert_int_equal(iommu_group_attach(group[0], stuck.dom), 0);
+	assert_int_equal(mem_window_add(lab.mem, 0xe0000000, PAGE, &stuck_ops, NULL, &stuck.w), 0);
+	assert_int_equal(iommu_map(stuck.dom, 0x5000, 0xe0000000, PAGE, RW), 0);
+	assert_int_equal(iommu_map(stuck.dom, 0x7000, lab.phys_shared, PAGE, RW), 0);
+	assert_int_equal(thread_start(&stuck.dma, "stuck", stuck_dma, NULL), 0);
+	while (!atomic_load(&stuck.inside))
+		sched_yield();
+}
+
+static void stuck_end(void)
+{
+	atomic_store(&stuck.go, 1);
+	thread_join(&stuck.dma);
+	mem_window_remove(stuck.w);
+	iommu_group_detach(group[0]);
+	iommu_domain_destroy(stuck.dom);
 }
 
 static void unmap_waits_for_its_own_domain_only(void **state)
 {
-	struct iommu_domain *a, *b;
-	struct thread t;
+	struct iommu_domain *other;
 
-	assert_int_equal(iommu_domain_create(dev[0], &a), 0);
-	assert_int_equal(iommu_domain_create(dev[1], &b), 0);
-	assert_int_equal(iommu_group_attach(group[0], a), 0);
-	assert_int_equal(iommu_group_attach(group[1], b), 0);
-	assert_int_equal(mem_window_add(lab.mem, 0xe0000000, PAGE, &stuck_ops, NULL, &stuck.w), 0);
-	assert_int_equal(iommu_map(a, 0x5000, 0xe0000000, PAGE, RW), 0);
-	assert_int_equal(iommu_map(b, 0x5000, lab.phys_shared, PAGE, RW), 0);
-	assert_int_equal(thread_start(&t, "stuck", stuck_main, dev[0]), 0);
-	while (!atomic_load(&stuck.inside))
-		sched_yield();
-	assert_true(iommu_unmap(b, 0x5000, PAGE) == PAGE);
+	stuck_begin();
+	assert_int_equal(iommu_domain_create(dev[1], &other), 0);
+	assert_int_equal(iommu_group_attach(group[1], other), 0);
+	assert_int_equal(iommu_map(other, 0x5000, lab.phys_shared, PAGE, RW), 0);
+	assert_true(iommu_unmap(other, 0x5000, PAGE) == PAGE);
 	iommu_group_detach(group[1]);
-	iommu_domain_destroy(b);
-	atomic_store(&stuck.go, 1);
-	assert_true(iommu_unmap(a, 0x5000, PAGE) == PAGE);
-	mem_window_remove(stuck.w);
-	thread_join(&t);
+	iommu_domain_destroy(other);
+	/* And mapping, in the very domain, waits for nobody. */
+	assert_int_equal(iommu_map(stuck.dom, 0x9000, lab.phys_shared, PAGE, RW), 0);
+	assert_int_equal(iommu_map(stuck.dom, 0x9000, lab.phys_shared, PAGE, RW), -EEXIST);
+	stuck_end();
+}
+
+static void unmap(void *arg)
+{
+	iommu_unmap(stuck.dom, 0x7000, PAGE);
+	atomic_store(&stuck.returned, 1);
+}
+
+static void detach(void *arg)
+{
 	iommu_group_detach(group[0]);
-	iommu_domain_destroy(a);
+	atomic_store(&stuck.returned, 1);
+}
+
+static void leave(void *arg)
+{
+	iommu_dev_leave(dev[0]);
+	atomic_store(&stuck.returned, 1);
+}
+
+static void what_takes_away_returns_after_dma_has_let_go(void **state)
+{
+	void (*const fn[])(void *) = { unmap, detach, leave };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fn); i++) {
+		stuck_begin();
+		assert_int_equal(thread_start(&stuck.waiter, "waiter", fn[i], NULL), 0);
+		for (int n = 0; n < 300; n++)
+			sched_yield();
+		assert_int_equal(atomic_load(&stuck.returned), 0);
+		atomic_store(&stuck.go, 1);
+		thread_join(&stuck.waiter);
+		stuck_end();
+	}
 }
 
 /* Claims, drivers and newcomers fight for one group: whoever wins, the rules hold. */
@@ -272,7 +327,7 @@ static void ownership_is_exclusive_under_contention(void **state)
 	assert_int_equal(thread_start(&t[1], "driver", driver_main, NULL), 0);
 	assert_int_equal(thread_start(&t[2], "user", user_main, &users[0]), 0);
 	assert_int_equal(thread_start(&t[3], "user", user_main, &users[1]), 0);
-	while (atomic_load(&fights) < 500) {
+	while (atomic_load(&fights) < 2000) {
 		struct iommu_dev *d = lab_dev("guest", &unit_dma, group[0]);
 		char c;
 
@@ -326,6 +381,7 @@ int main(void)
 		T(memory_can_be_unpinned_after_unmap),
 		T(domains_change_under_dma),
 		T(unmap_waits_for_its_own_domain_only),
+		T(what_takes_away_returns_after_dma_has_let_go),
 		T(ownership_is_exclusive_under_contention),
 		T(many_threads_map_one_domain),
 	};
