@@ -106,6 +106,8 @@ void mem_shm_destroy(struct mem_shm *shm);
 int mem_shm_fd(struct mem_shm *shm);              /* borrowed */
 void mem_shm_block(struct mem_shm *shm);          /* idempotent */
 void mem_shm_unblock(struct mem_shm *shm);
+/** mem_shm_reset - all zeros, blocked or not, as after power-on */
+void mem_shm_reset(struct mem_shm *shm);
 /** mem_shm_access - the device's and the machine's own access, blocked or not. The range must lie inside. */
 void mem_shm_access(struct mem_shm *shm, uint64_t offset, void *data, size_t n, bool write);
 

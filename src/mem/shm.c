@@ -9,6 +9,7 @@
  */
 #include "mem/priv.h"
 #include <assert.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -149,6 +150,17 @@ void mem_shm_unblock(struct mem_shm *shm)
 	}
 	madvise(shm->aside, shm->length, MADV_DONTNEED);
 	shm->blocked = false;
+}
+
+void mem_shm_reset(struct mem_shm *shm)
+{
+	SCOPED_WRITE(&shm->lock);
+	for (size_t w = 0; w < held_words(shm); w++)
+		atomic_store(&shm->held[w], 0);
+	madvise(shm->aside, shm->length, MADV_DONTNEED);
+	/* Mappings stay and find empty pages. */
+	if (!shm->blocked && fallocate(shm->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)shm->length) < 0)
+		assert(!"a memfd takes holes");
 }
 
 void mem_shm_access(struct mem_shm *shm, uint64_t offset, void *data, size_t n, bool write)

@@ -23,6 +23,10 @@ void pci_function_reset(struct pci_dev *d)
 	if (p->has_model && p->model.reset)
 		p->model.reset(p->state);
 	pci_dma_quiesce(d);
+	for (unsigned i = 0; i < 6; i++) {
+		if (pci_bar(d, i)->shm)
+			mem_shm_reset(pci_bar(d, i)->shm);
+	}
 	mutex_lock(&d->lock);
 	memcpy(p->cfg.val, p->cfg.power_on, d->config_size);
 	pci_irq_reset_locked(d);

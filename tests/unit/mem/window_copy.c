@@ -268,6 +268,15 @@ static void device_memory_keeps_its_contents_while_blocked(void **state)
 	assert_int_equal(program[7 * PAGE - 2], 0);
 	assert_string_equal(program + 3 * PAGE, "THREE");
 	mem_shm_access(shm, 200 * PAGE - 4, buf, 4, false);
+
+	/* A reset empties it, blocked or not, and mappings stay. */
+	mem_shm_reset(shm);
+	assert_int_equal(program[3 * PAGE], 0);
+	strcpy(program + 3 * PAGE, "again");
+	mem_shm_block(shm);
+	mem_shm_reset(shm);
+	mem_shm_unblock(shm);
+	assert_int_equal(program[3 * PAGE], 0);
 	munmap(program, 200 * PAGE);
 	mem_shm_destroy(shm);
 	mem_shm_destroy(NULL);
