@@ -25,7 +25,7 @@ struct mmio_thunks;
  */
 int mmio_thunks_create(unsigned slots, struct mmio_thunks **out);
 void mmio_thunks_destroy(struct mmio_thunks *t);
-/** mmio_thunks_fd - the area as a file opened read-only, to be mapped PROT_READ|PROT_EXEC, MAP_SHARED; still owned by @t */
+/** mmio_thunks_fd - the area as a file, to be mapped PROT_READ|PROT_EXEC, MAP_SHARED (not writable); borrowed */
 int mmio_thunks_fd(const struct mmio_thunks *t);
 /** mmio_thunks_size - bytes of the file */
 size_t mmio_thunks_size(const struct mmio_thunks *t);

@@ -257,7 +257,8 @@ static int plan_thunk(const ZydisDecodedInstruction *i, const ZydisDecodedOperan
 	}
 	if ((out->flags & MMIO_F_WRITE) && is_masked_store(i))
 		out->flags = (out->flags | MMIO_F_MASKED) & ~MMIO_F_READ;
-	if ((out->flags & MMIO_F_WRITE) && (i->meta.isa_set == ZYDIS_ISA_SET_X87 || i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH))
+	if ((out->flags & MMIO_F_WRITE) &&
+	    (i->meta.isa_set == ZYDIS_ISA_SET_X87 || i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH))
 		out->flags |= MMIO_F_COMMIT;
 	out->kind = MMIO_THUNK;
 	return 0;

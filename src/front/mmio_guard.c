@@ -123,7 +123,8 @@ void mmio_cache_put(struct mmio_insn *cache, unsigned n, const struct mmio_insn 
 	uint64_t seq = __atomic_load_n(&e->seq, __ATOMIC_RELAXED);
 
 	/* Odd: another thread is at it, or was when this process was forked off. Then it is not remembered. */
-	if ((seq & 1) || !__atomic_compare_exchange_n(&e->seq, &seq, seq + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if ((seq & 1) ||
+	    !__atomic_compare_exchange_n(&e->seq, &seq, seq + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return;
 	for (unsigned i = 0; i < INSN_WORDS; i++)
 		__atomic_store_n(&to[i], from[i], __ATOMIC_RELEASE);

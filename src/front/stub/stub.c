@@ -11,6 +11,7 @@
  * thread-local storage, no vector registers, under 2 KiB of stack. All signals but faults are blocked while it runs,
  * so the program's handlers never see it half way.
  */
+#include "front/stub/fast.h"
 #include "front/stub/stub.h"
 #include "front/stub/sys.h"
 #include <stdbool.h>
@@ -140,9 +141,15 @@ static int access_error(long rc, uint64_t addr)
 static int stub_read(void *ctx, uint64_t addr, unsigned width, void *buf)
 {
 	uint64_t v = 0;
-	long rc = rpc(STUB_READ, addr, width, (uint64_t)(width > 8 ? buf : &v), 0);
+	long rc;
 
 	(void)ctx;
+	if (width <= 8 && stub_fast_load(addr, width, &v)) {
+		__atomic_fetch_add(&DATA->mirrored, 1, __ATOMIC_RELAXED);
+		memcpy(buf, &v, width);
+		return 0;
+	}
+	rc = rpc(STUB_READ, addr, width, (uint64_t)(width > 8 ? buf : &v), 0);
 	if (rc < 0 && rc > -4096 && rc != -E_OVERFLOW)
 		return access_error(rc, addr);
 	if (width > 8)
@@ -365,14 +372,15 @@ static int set_up(const struct stub_hello *hello)
 	rc = map_area(STUB_DATA, STUB_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (!rc)
 		rc = map_area(STUB_FORK, STUB_FORK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (!rc && hello->thunks_size <= STUB_THUNKS_MAX)
+	if (!rc)
 		rc = map_area(STUB_THUNKS, hello->thunks_size, PROT_READ | PROT_EXEC, MAP_SHARED, hello->thunks_fd);
-	if (!rc && hello->mirror_fd >= 0 && hello->mirror_size <= STUB_MIRROR_MAX)
+	if (!rc && hello->mirror_fd >= 0)
 		rc = map_area(STUB_MIRROR, hello->mirror_size, PROT_READ, MAP_SHARED, hello->mirror_fd);
 	if (rc)
 		return rc;
 	stub_syscall(SYS_madvise, STUB_FORK, STUB_FORK_SIZE, MADV_WIPEONFORK, 0);
 	DATA->version = STUB_VERSION;
+	DATA->own_fd = hello->mirror_fd >= 0 ? hello->own_fd : 0;
 	DATA->action[STUB_SIG_BUS] = hello->action[STUB_SIG_BUS];
 	DATA->action[STUB_SIG_SEGV] = hello->action[STUB_SIG_SEGV];
 	DATA->owner = (uint32_t)stub_syscall(SYS_getpid, 0, 0, 0, 0);

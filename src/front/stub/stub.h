@@ -17,8 +17,8 @@
  *
  * 2. System calls of the stub. The filter must let pass every system call whose instruction pointer lies in
  *    [STUB_TEXT, STUB_TEXT + STUB_TEXT_SIZE), but for ioctl with a first argument of -1, which is an RPC. The stub
- *    uses mmap, close, madvise, rt_sigaction, rt_sigprocmask, rt_tgsigqueueinfo, getpid, gettid, rt_sigreturn,
- *    exit_group, ioctl (PROCMAP_QUERY on its own file).
+ *    uses mmap, close, madvise, rt_sigaction, rt_sigprocmask, rt_tgsigqueueinfo, getpid, gettid, rt_sigreturn, open and
+ *    fcntl (/proc/self/maps), ioctl (PROCMAP_QUERY on that).
  *
  * 3. RPC: ioctl(-1, cmd, a, b, c, d): arguments 2..5 of the notification. The answer is rax: a value, or -errno.
  *    Bad pointers are -EFAULT as for any caller. An unknown cmd: -ENOTTY.
@@ -52,6 +52,7 @@
 #define STUB_END         0x7e9008000000ull
 
 #define STUB_CACHE_SIZE  1024 /* decoded instructions */
+#define STUB_MISSED      128
 
 /* The two signals, as indices of action[]. */
 #define STUB_SIG_BUS  0 /* 7 */
@@ -76,10 +77,13 @@ struct stub_data {
 	uint32_t version;
 	uint32_t owner;                       /* tgid as getpid() in the process gives it; 0: action[] is not valid */
 	uint32_t seq;
-	uint32_t reserved;
+	uint32_t own_fd;                      /* from STUB_HELLO; 0: no short cut for loads */
 	struct stub_action action[2];
-	uint64_t reserved2[5];
+	int32_t maps_fd;                      /* the stub's own: the last descriptor it had on a maps file */
+	uint32_t reserved;
+	uint64_t reserved2[3];
 	uint64_t traps;                       /* instructions carried out */
+	uint64_t mirrored;                    /* loads answered from the mirror, of those */
 	struct mmio_insn cache[STUB_CACHE_SIZE]; /* the stub's own */
 };
 _Static_assert(sizeof(struct stub_data) <= STUB_DATA_SIZE, "stub_data does not fit");
@@ -87,8 +91,10 @@ _Static_assert(sizeof(struct stub_data) <= STUB_DATA_SIZE, "stub_data does not f
 /* At STUB_FORK. Zeroed by fork, so a new mm is told from a shared one: alive is 1 since some owner claimed it. */
 struct stub_fork {
 	uint32_t alive;
-	int32_t maps_fd;                      /* the stub's own: /proc/self/maps + 1; 0: not open */
+	int32_t maps_fd;                      /* the stub's own: on /proc/self/maps; 0: not open */
 	uint32_t maps_bad;                    /* the stub's own: no use trying */
+	uint32_t reserved;
+	uint64_t missed[STUB_MISSED];         /* the stub's own: pages that are not in the mirror */
 };
 
 /* STUB_HELLO's answer. */
@@ -98,6 +104,12 @@ struct stub_hello {
 	uint64_t thunks_size;
 	uint64_t mirror_size;
 	struct stub_action action[2];         /* what exec left: handler 0 or 1 */
+	/*
+	 * Where the stub may keep a descriptor of its own (the lowest free one from there on), below RLIMIT_NOFILE and
+	 * out of everybody's way. 0, or no mirror: every load is an RPC.
+	 */
+	uint32_t own_fd;
+	uint32_t reserved;
 };
 
 /* STUB_PAGE's answer. */
@@ -133,7 +145,10 @@ struct stub_page {
 #define STUB_READ      0x3bf2u
 /* (addr, width, value, buf) -> 0; a width over 8: the value is in buf */
 #define STUB_WRITE     0x3bf3u
-/* (addr, width, count, buf): count accesses at ascending addresses, count * width <= MMIO_REP_MAX -> number done, >= 1 */
+/*
+ * (addr, width, count, buf): count accesses at ascending addresses in one page, count * width <= MMIO_REP_MAX
+ * -> the number done, at least 1, or an error as above when the first failed
+ */
 #define STUB_READ_REP  0x3bf4u
 #define STUB_WRITE_REP 0x3bf5u
 /*

@@ -26,6 +26,9 @@
 #define E_NOTTY    25
 #define E_OVERFLOW 75
 
+#define O_RDONLY_CLOEXEC  02000000
+#define F_DUPFD_CLOEXEC   1030
+
 #define PROT_READ  1
 #define PROT_WRITE 2
 #define PROT_EXEC  4

@@ -2,13 +2,15 @@
 /*
  * A program that knows nothing of uvfio, run by test_stub.c with the stub inside. Its "device" is a memfd of size 0
  * with a name that the test's supervisor knows: page 0 and 1 registers, 2 memory, 3 disabled.
- * Registers: 0x20 counts its reads; 0x28 is all ones; 0x30 the number of accesses so far; 0x38 counts its writes.
+ * Registers: 0x20 counts its reads; 0x28 is all ones; 0x30 the number of accesses so far; 0x38 counts its writes;
+ * 0x48 is in the mirror, and 0x4c tells whether that can work here; 0x50 takes the mirror away.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +183,8 @@ static void own_segv(void)
 
 		catch(SIGSEGV, fix, 0); /* through the moved frame */
 		mprotect(fixable, PAGE, PROT_NONE);
-		__asm__ volatile("movq %1, %%xmm9; movb $1, (%2); movq %%xmm9, %0" : "=r"(out) : "r"(in), "r"(fixable) : "xmm9", "memory");
+		__asm__ volatile("movq %1, %%xmm9; movb $1, (%2); movq %%xmm9, %0"
+			     : "=r"(out) : "r"(in), "r"(fixable) : "xmm9", "memory");
 		CHECK(out == in);
 	}
 	/* the memory side of a string move is the program's fault */
@@ -306,6 +309,70 @@ static void *hammer(void *arg)
 	return NULL;
 }
 
+/* How many accesses did the supervisor see for 50 loads of the mirrored register? */
+static uint32_t mirrored(uint32_t want)
+{
+	uint32_t before = R32(0x30);
+
+	for (int i = 0; i < 50; i++)
+		CHECK(R32(0x48) == want);
+	CHECK(*(volatile uint8_t *)(bar + 0x49) == (uint8_t)(want >> 8));
+	return R32(0x30) - before - 1;
+}
+
+static void mirror(void)
+{
+	bool works = R32(0x4c);
+	int st, fd;
+	pid_t p;
+
+	for (uint32_t v = 0x1234; v < 0x1240; v++) {
+		R32(0x48) = v;
+		CHECK(R32(0x48) == v);
+	}
+	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	/* the stub's descriptor closed, and taken by a file of ours */
+	for (fd = 3; fd < 1000; fd++)
+		close(fd);
+	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	fd = open("/dev/null", O_RDONLY);
+	CHECK(fd == 3);
+	for (int i = 600; i < 1000; i++)
+		CHECK(dup2(fd, i) == i);
+	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	for (int i = 600; i < 1000; i++)
+		CHECK(fcntl(i, F_GETFD) == 0 || (fcntl(i, F_GETFD) & FD_CLOEXEC));
+	/* a child looks at its own memory, not at its parent's */
+	p = fork();
+	if (!p) {
+		volatile uint8_t *old = bar;
+
+		CHECK(mirrored(0x123f) == (works ? 0 : 51));
+		CHECK(mremap((void *)old, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)0x600000000000) ==
+		      (void *)0x600000000000);
+		bar = (volatile uint8_t *)0x600000000000;
+		CHECK(mirrored(0x123f) == (works ? 0 : 51));
+		_exit(9);
+	}
+	waitpid(p, &st, 0);
+	CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 9);
+	/* something else in the device's place is not the device */
+	p = fork();
+	if (!p) {
+		int own = memfd_create("own", 0);
+
+		CHECK(mmap((void *)bar, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, own, 0) == bar);
+		(void)R32(0x48);
+		_exit(1);
+	}
+	waitpid(p, &st, 0);
+	CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGBUS);
+	R32(0x50) = 1;
+	CHECK(mirrored(0x123f) == 51);
+	R32(0x50) = 0;
+	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+}
+
 static volatile sig_atomic_t ticks;
 
 static void tick(int sig)
@@ -344,6 +411,7 @@ int main(void)
 	own_segv();
 	deaths();
 	vforked();
+	mirror();
 	threads();
 	return 42;
 }

@@ -108,7 +108,8 @@ static void on_fault(int sig, siginfo_t *si, void *ctx)
 	if (!rc)
 		return;
 	if (!expecting) {
-		fprintf(stderr, "rip %llx address %p: %s\n", uc->uc_mcontext.gregs[REG_RIP], si->si_addr, strerror(-rc));
+		fprintf(stderr, "rip %llx address %p: %s\n", uc->uc_mcontext.gregs[REG_RIP], si->si_addr,
+			strerror(-rc));
 		_exit(1);
 	}
 	faulted = -rc;
@@ -225,7 +226,8 @@ static void addressing(void **state)
 		     "add 8(%%rbp), %0; pop %%rbp" : "=&r"(v) : "r"(bar) : "r12", "r13", "memory", "cc");
 	assert_int_equal(v, dev64(0) + dev64(0) + dev64(8));
 	/* rsp as an index base: the stack pointer itself far from the device */
-	asm volatile("mov %1, %%rcx; sub %%rsp, %%rcx; mov 24(%%rsp,%%rcx), %0" : "=r"(v) : "r"(bar) : "rcx", "memory", "cc");
+	asm volatile("mov %1, %%rcx; sub %%rsp, %%rcx; mov 24(%%rsp,%%rcx), %0"
+		     : "=r"(v) : "r"(bar) : "rcx", "memory", "cc");
 	assert_int_equal(v, dev64(24));
 }
 
@@ -395,7 +397,8 @@ static void sse(void **state)
 	asm volatile("cvtsi2sdl 8(%1), %0" : "+x"(d) : "r"(bar) : "memory");
 	assert_true(d == (double)(int32_t)dev64(8));
 	/* other vector registers keep their values */
-	asm volatile("movq %2, %%xmm7; movdqu (%1), %%xmm3; movq %%xmm7, %0" : "=r"(d) : "r"(bar), "r"(d) : "xmm3", "xmm7", "memory");
+	asm volatile("movq %2, %%xmm7; movdqu (%1), %%xmm3; movq %%xmm7, %0"
+		     : "=r"(d) : "r"(bar), "r"(d) : "xmm3", "xmm7", "memory");
 	assert_true(d == (double)(int32_t)dev64(8));
 }
 
@@ -451,7 +454,8 @@ static void avx(void **state)
 	assert_memory_equal(dev + 284, dev + 28, 4);
 	expect_access(4, 3, 4); /* 4 and 4, as 260 is not 8-aligned, and 4 */
 	assert_int_equal(last_offset, 284);
-	asm volatile("vpbroadcastd 4(%0), %%ymm5; vmovdqu %%ymm5, (%1); vzeroupper" :: "r"(bar), "r"(out) : "xmm5", "memory");
+	asm volatile("vpbroadcastd 4(%0), %%ymm5; vmovdqu %%ymm5, (%1); vzeroupper"
+		     :: "r"(bar), "r"(out) : "xmm5", "memory");
 	assert_memory_equal(out + 28, dev + 4, 4);
 	expect_access(5, 3, 4);
 }
@@ -477,13 +481,15 @@ static void avx512(void **state)
 	assert_int_equal(*(uint32_t *)(out + 4), 0);
 	assert_memory_equal(out + 8, dev + 264, 4);
 	writes = 0;
-	asm volatile("mov $0xf000, %%eax; kmovw %%eax, %%k2; vmovdqu32 %%zmm19, 1024(%0)%{%%k2%}" :: "r"(bar) : "eax", "memory");
+	asm volatile("mov $0xf000, %%eax; kmovw %%eax, %%k2; vmovdqu32 %%zmm19, 1024(%0)%{%%k2%}"
+		     :: "r"(bar) : "eax", "memory");
 	assert_memory_equal(dev + 1024 + 48, dev + 48, 16);
 	assert_int_equal(dev64(1024), *(uint64_t *)(dev + 1024));
 	assert_int_equal(writes, 1);
 	assert_int_equal(last_offset, 1024 + 48);
 	reads = 0;
-	asm volatile("vpxord %%zmm21, %%zmm21, %%zmm21; vpaddd 8(%0)%{1to16%}, %%zmm21, %%zmm21; vmovdqu64 %%zmm21, (%1)"
+	asm volatile("vpxord %%zmm21, %%zmm21, %%zmm21; "
+		     "vpaddd 8(%0)%{1to16%}, %%zmm21, %%zmm21; vmovdqu64 %%zmm21, (%1)"
 		     :: "r"(bar), "r"(out) : "memory");
 	assert_memory_equal(out + 60, dev + 8, 4);
 	expect_access(1, 1, 4);
@@ -510,7 +516,8 @@ static void movdir(void **state)
 	assert_memory_equal(dev + 64, src + 8, 64);
 	expect_access(0, 1, 64);
 	/* from the device to memory, with registers that need REX bits */
-	asm volatile("mov %0, %%r9; mov %1, %%r14; movdir64b (%%r9), %%r14" :: "r"(bar + 192), "r"(src) : "r9", "r14", "memory");
+	asm volatile("mov %0, %%r9; mov %1, %%r14; movdir64b (%%r9), %%r14"
+		     :: "r"(bar + 192), "r"(src) : "r9", "r14", "memory");
 	assert_memory_equal(src, dev + 192, 64);
 	assert_int_equal(reads, 1);
 }
@@ -705,7 +712,8 @@ static void crossing(void **state)
 		asm volatile("vmovdqu64 -13(%0), %%zmm17; vmovdqu64 %%zmm17, -50(%0)" :: "r"(bar + PAGE) : "memory");
 		for (unsigned i = 50; i < 64; i++)
 			assert_int_equal(dev[PAGE - 50 + i], dev[PAGE - 50 + i]);
-		asm volatile("vmovdqu64 -50(%0), %%zmm18; vmovdqu64 %%zmm18, (%1)" :: "r"(bar + PAGE), "r"(out) : "memory");
+		asm volatile("vmovdqu64 -50(%0), %%zmm18; vmovdqu64 %%zmm18, (%1)"
+			     :: "r"(bar + PAGE), "r"(out) : "memory");
 		assert_memory_equal(out, dev + PAGE - 50, 64);
 	}
 }
@@ -791,74 +799,14 @@ static void changing_code(void **state)
 	munmap(code, PAGE);
 }
 
-/* ---- the decoder alone ---- */
-
-static void decode_only(void **state)
-{
-	struct mmio_thunks *t;
-	struct mmio_insn a, b;
-
-	assert_int_equal(mmio_thunks_create(0, &t), -EINVAL);
-	assert_int_equal(mmio_thunks_create(65536, &t), -EINVAL);
-	assert_int_equal(mmio_thunks_create(4, &t), 0);
-	assert_int_equal(mmio_decode("\x81\x08", 2, t, &a), -EINVAL); /* cut off */
-	assert_int_equal(mmio_decode("\x06", 1, t, &a), -EINVAL);     /* no instruction */
-	assert_int_equal(mmio_decode("\x90", 1, t, &a), -EINVAL);     /* no memory */
-	assert_int_equal(mmio_decode("\x83\x08\x01", 3, t, &a), 0);
-	assert_int_equal(a.kind, MMIO_THUNK);
-	assert_int_equal(a.flags, MMIO_F_READ | MMIO_F_WRITE);
-	assert_int_equal(mmio_decode("\x83\x08\x01\xcc\xcc", 5, t, &b), 0);
-	assert_memory_equal(&a, &b, sizeof(a)); /* the same bytes share a slot */
-	for (uint8_t i = 2; i < 5; i++)
-		assert_int_equal(mmio_decode((uint8_t[]){ 0x83, 0x08, i }, 3, t, &a), 0);
-	assert_int_equal(mmio_decode("\x83\x08\x05", 3, t, &a), -ENOSPC);
-	assert_int_equal(mmio_decode("\x83\x08\x01", 3, t, &a), 0);
-	assert_int_equal(mmio_decode("\x8b\x07", 2, t, &a), 0); /* needs no slot */
-	assert_int_equal(a.kind, MMIO_LOAD);
-	mmio_thunks_destroy(t);
-	mmio_thunks_destroy(NULL);
-}
-
-/* Any bytes at all: an answer, and no access outside. */
-static void decode_noise(void **state)
-{
-	struct mmio_thunks *t;
-	struct mmio_insn insn;
-	uint64_t x = 88172645463325252ull;
-
-	assert_int_equal(mmio_thunks_create(65535, &t), 0);
-	for (unsigned i = 0; i < 200000; i++) {
-		uint8_t *bytes = malloc(MMIO_INSN_MAX); /* on the heap, so that ASan guards its end */
-		size_t n = i % (MMIO_INSN_MAX + 1);
-		int rc;
-
-		for (size_t j = 0; j < MMIO_INSN_MAX; j++) {
-			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-			bytes[j] = (uint8_t)(x >> 24);
-		}
-		if (i & 1)
-			bytes[0] = (uint8_t[]){ 0x62, 0xc5, 0xc4, 0x0f }[i / 2 % 4];
-		rc = mmio_decode(bytes, n, t, &insn);
-		if (!rc) {
-			assert_in_range(insn.len, 1, n);
-			assert_in_range(insn.kind, MMIO_LOAD, MMIO_THUNK);
-			assert_true(insn.width <= MMIO_WIDTH_MAX);
-		} else {
-			assert_true(rc == -EINVAL || rc == -ENOSPC);
-		}
-		free(bytes);
-	}
-	mmio_thunks_destroy(t);
-}
-
 #define T(f) { #f, run, NULL, NULL, &(void (*)(void **)){ f } }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(loads), T(addressing), T(stores), T(arithmetic), T(high_bytes), T(locked), T(bits), T(sse), T(x87), T(avx),
-		T(avx512), T(movdir), T(rep_moves), T(rep_down), T(rep_others), T(compare_flags), T(libc), T(crossing),
-		T(refused), T(half_a_move), T(harmless), T(changing_code), T(decode_only), T(decode_noise),
+		T(loads), T(addressing), T(stores), T(arithmetic), T(high_bytes), T(locked), T(bits), T(sse), T(x87),
+		T(avx), T(avx512), T(movdir), T(rep_moves), T(rep_down), T(rep_others), T(compare_flags), T(libc),
+		T(crossing), T(refused), T(half_a_move), T(harmless), T(changing_code),
 	};
 
 	return cmocka_run_group_tests_name("mmio", tests, setup, NULL);

@@ -5,6 +5,7 @@
  */
 #include "front/mmio.h"
 #include "front/stub/blob.h"
+#include "front/stub/mirror.h"
 #include "front/stub/stub.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -47,6 +49,8 @@ static struct {
 	uint8_t reg[2 * PAGE];
 	uint32_t reads20, writes38, accesses;
 	int plain;
+	struct stub_mirror *mirror;
+	struct stub_mirror_page *page; /* shows register 0x48 */
 	unsigned decodes, hellos, rpcs;
 	int ready;
 } sup;
@@ -77,11 +81,14 @@ static int64_t locate(pid_t pid, uint64_t addr)
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	f = fopen(path, "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		unsigned long start, end, offset;
+		unsigned long start, end, offset, ino;
+		unsigned maj, min;
 
-		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3 && addr >= start && addr < end &&
-		    strstr(line, "memfd:uvfio-test-bar"))
+		if (sscanf(line, "%lx-%lx %*s %lx %x:%x %lu", &start, &end, &offset, &maj, &min, &ino) == 6 &&
+		    addr >= start && addr < end && strstr(line, "memfd:uvfio-test-bar")) {
 			found = (int64_t)(offset + addr - start);
+			assert_int_equal(stub_mirror_bind(sup.mirror, makedev(maj, min), ino, 0, sup.page), 0);
+		}
 	}
 	if (f)
 		fclose(f);
@@ -131,6 +138,10 @@ static void device_write(int64_t offset, unsigned width, const uint8_t *buf)
 	sup.accesses++;
 	if (offset == 0x38)
 		sup.writes38++;
+	if (offset == 0x48)
+		stub_mirror_set(sup.page, 0x48, 4, *(const uint32_t *)(const void *)buf);
+	if (offset == 0x50)
+		stub_mirror_block(sup.page, buf[0]);
 	memcpy(sup.reg + offset, buf, width);
 }
 
@@ -306,13 +317,15 @@ static int64_t sigaction_call(pid_t pid, int sig, uint64_t act, uint64_t old)
 
 static int64_t rpc_hello(const struct seccomp_notif *n, uint32_t version, uint64_t out)
 {
-	struct stub_hello hello = { .mirror_fd = -1 };
+	struct stub_hello hello = { .own_fd = 700 };
 
 	if (version != STUB_VERSION)
 		return -EPROTO;
 	sup.hellos++;
 	hello.thunks_fd = add_fd(n->id, mmio_thunks_fd(sup.thunks));
 	hello.thunks_size = mmio_thunks_size(sup.thunks);
+	hello.mirror_fd = add_fd(n->id, stub_mirror_fd(sup.mirror));
+	hello.mirror_size = stub_mirror_size(sup.mirror);
 	return put((pid_t)n->pid, out, &hello, sizeof(hello)) ? 0 : -EFAULT;
 }
 
@@ -446,6 +459,17 @@ static int serve(pid_t pid)
 	return WIFEXITED(st) ? WEXITSTATUS(st) : -WTERMSIG(st);
 }
 
+/* Linux 6.11 and later. */
+static bool have_procmap_query(void)
+{
+	uint64_t q[13] = { sizeof(q), 0, (uint64_t)&q };
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int rc = ioctl(fd, 0xc0686611, q);
+
+	close(fd);
+	return rc == 0;
+}
+
 /* Runs it with the stub; its exit status. */
 static int run_program(const char *path)
 {
@@ -455,6 +479,11 @@ static int run_program(const char *path)
 
 	memset(&sup, 0, sizeof(sup));
 	assert_int_equal(mmio_thunks_create(4096, &sup.thunks), 0);
+	assert_int_equal(stub_mirror_create(&sup.mirror), 0);
+	sup.page = stub_mirror_page_alloc(sup.mirror);
+	assert_non_null(sup.page);
+	stub_mirror_set(sup.page, 0x48, 4, 0);
+	sup.reg[0x4c] = have_procmap_query();
 	sup.plain = memfd_create("plain", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(sup.plain, PAGE), 0);
 	shared[0] = shared[1] = -1;
@@ -483,6 +512,7 @@ static int run_program(const char *path)
 	close(pidfd);
 	close(sup.plain);
 	mmio_thunks_destroy(sup.thunks);
+	stub_mirror_destroy(sup.mirror);
 	munmap((void *)(uintptr_t)shared, 4096);
 	return rc;
 }
@@ -526,9 +556,58 @@ static void go_program(void **state)
 	expect("stub-prog-go");
 }
 
+/* The directory: bound, found again, moved, forgotten, whatever the order and however they collide. */
+static void directory(void **state)
+{
+	struct stub_mirror *m;
+	struct stub_mirror_page *a, *b;
+	const struct stub_mirror_file *f;
+	unsigned n, found = 0;
+
+	assert_int_equal(stub_mirror_create(&m), 0);
+	f = mmap(NULL, stub_mirror_size(m), PROT_READ, MAP_SHARED, stub_mirror_fd(m), 0);
+	assert_ptr_not_equal(f, MAP_FAILED);
+	assert_ptr_equal(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, stub_mirror_fd(m), 0), MAP_FAILED);
+	a = stub_mirror_page_alloc(m);
+	b = stub_mirror_page_alloc(m);
+	assert_true(a && b && a != b);
+	assert_int_equal(stub_mirror_bind(m, 1, 0, 0, a), -EINVAL);
+	for (n = 0; n < STUB_MIRROR_ENTRIES / 2; n++)
+		assert_int_equal(stub_mirror_bind(m, 1, 1 + n % 50, n / 50 * 4096ul, n & 1 ? a : b), 0);
+	assert_int_equal(stub_mirror_bind(m, 1, 1000, 0, a), -ENOSPC);
+	assert_int_equal(stub_mirror_bind(m, 1, 1, 0, a), 0); /* was b's */
+	stub_mirror_unbind(m, 1, 7);
+	stub_mirror_unbind(m, 2, 8); /* another device */
+	/* every one that is left is reached from its home without a gap */
+	for (n = 0; n < STUB_MIRROR_ENTRIES; n++) {
+		const struct stub_mirror_entry *e = &f->entry[n];
+
+		if (!e->ino)
+			continue;
+		found++;
+		assert_int_not_equal(e->ino, 7);
+		for (unsigned i = stub_mirror_hash(e->ino, e->offset) % STUB_MIRROR_ENTRIES; i != n;
+		     i = (i + 1) % STUB_MIRROR_ENTRIES)
+			assert_int_not_equal(f->entry[i].ino, 0);
+	}
+	assert_int_equal(found, STUB_MIRROR_ENTRIES / 2 - 41);
+	stub_mirror_page_free(m, b);
+	stub_mirror_page_free(m, a);
+	stub_mirror_page_free(m, NULL);
+	for (n = 0; n < STUB_MIRROR_ENTRIES; n++)
+		assert_int_equal(f->entry[n].ino, 0);
+	for (n = 0; n < STUB_MIRROR_PAGES; n++)
+		assert_non_null(stub_mirror_page_alloc(m));
+	assert_null(stub_mirror_page_alloc(m));
+	munmap((void *)(uintptr_t)f, stub_mirror_size(m));
+	stub_mirror_destroy(m);
+	stub_mirror_destroy(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(directory),
 		cmocka_unit_test(dynamic_program),
 		cmocka_unit_test(static_program),
 		cmocka_unit_test(go_program),
