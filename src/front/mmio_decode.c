@@ -175,6 +175,42 @@ static bool is_masked_store(const ZydisDecodedInstruction *i)
 	}
 }
 
+/*
+ * Does it leave vector, mask and x87 registers alone? Not to be told from its operands: a conversion into a general
+ * register leaves exceptions in MXCSR.
+ */
+static bool is_integer(const ZydisDecodedInstruction *i)
+{
+	switch (i->meta.isa_ext) {
+	case ZYDIS_ISA_EXT_BASE:
+	case ZYDIS_ISA_EXT_ADOX_ADCX:
+	case ZYDIS_ISA_EXT_BMI1:
+	case ZYDIS_ISA_EXT_BMI2:
+	case ZYDIS_ISA_EXT_LONGMODE:
+	case ZYDIS_ISA_EXT_LZCNT:
+	case ZYDIS_ISA_EXT_MOVBE:
+	case ZYDIS_ISA_EXT_TBM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A store that changes extended state too: pops the x87 stack, enters MMX mode, leaves exceptions in MXCSR. */
+static bool is_busy_store(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *o)
+{
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_X87 || i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH)
+		return true;
+	for (unsigned n = 0; n < i->operand_count; n++) {
+		ZydisRegisterClass class = ZydisRegisterGetClass(o[n].reg.value);
+
+		if (o[n].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    (class == ZYDIS_REGCLASS_X87 || class == ZYDIS_REGCLASS_MMX))
+			return true;
+	}
+	return false;
+}
+
 /* Which registers it uses, and may it run in a thunk at all? */
 static int check_registers(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *o, struct thunk_plan *plan,
 			   struct mmio_insn *out)
@@ -207,7 +243,7 @@ static int check_registers(const ZydisDecodedInstruction *i, const ZydisDecodedO
 			out->flags |= MMIO_F_XSTATE;
 		}
 	}
-	if (i->meta.isa_set == ZYDIS_ISA_SET_X87)
+	if (!is_integer(i))
 		out->flags |= MMIO_F_XSTATE;
 	return 0;
 }
@@ -257,8 +293,7 @@ static int plan_thunk(const ZydisDecodedInstruction *i, const ZydisDecodedOperan
 	}
 	if ((out->flags & MMIO_F_WRITE) && is_masked_store(i))
 		out->flags = (out->flags | MMIO_F_MASKED) & ~MMIO_F_READ;
-	if ((out->flags & MMIO_F_WRITE) &&
-	    (i->meta.isa_set == ZYDIS_ISA_SET_X87 || i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH))
+	if ((out->flags & MMIO_F_WRITE) && is_busy_store(i, o))
 		out->flags |= MMIO_F_COMMIT;
 	out->kind = MMIO_THUNK;
 	return 0;
