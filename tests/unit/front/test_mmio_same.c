@@ -323,8 +323,9 @@ static void all_opcodes(void **state)
 		for (unsigned map = 0; map < 12; map++)
 			for (unsigned opcode = 0; opcode < 256; opcode++) {
 				uint8_t bytes[MMIO_INSN_MAX + 8];
+				uint64_t immediate = chance();
 
-				*(uint64_t *)(bytes + compose(bytes, map, opcode)) = chance();
+				memcpy(bytes + compose(bytes, map, opcode), &immediate, 8);
 				compare_one(bytes, t);
 			}
 	for (unsigned i = 0; i < 5; i++)
