@@ -82,6 +82,7 @@ struct node_stat {
 	dev_t rdev;
 	uint64_t ino;  /* stable while the node lives */
 	uint64_t size;
+	bool binary;   /* NODE_ATTR: a window of bytes, not a text rendered by a read from 0 */
 	char target[256]; /* NODE_LINK: the relative link text */
 };
 

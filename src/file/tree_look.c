@@ -28,7 +28,8 @@ static bool attr_stat(const struct source *src, const struct attr *a, struct nod
 	if (a->visible && !a->visible(src->priv))
 		return false;
 	*st = (struct node_stat){ .type = NODE_ATTR, .mode = S_IFREG | (a->mode & 07777),
-				  .ino = src->ino + (uint64_t)(a - src->index->attrs), .size = attr_size(a, src->priv) };
+				  .ino = src->ino + (uint64_t)(a - src->index->attrs), .size = attr_size(a, src->priv),
+				  .binary = a->pread || a->pwrite };
 	return true;
 }
 
