@@ -83,8 +83,92 @@ const char *iommu_group_name(const struct iommu_group *g)
 const char *iommu_group_type(struct iommu_group *g)
 {
 	SCOPED_LOCK(&g->lock);
-	/* Written once, before the first member is seen, and never changed. */
-	return g->type[0] ? g->type : "unknown";
+	return g->type ? g->type : "unknown";
+}
+
+/* ---- default domains ---- */
+
+static const char *const types[] = { "DMA", "DMA-FQ", "identity" };
+
+static const char *type_of(const char *text)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(types[i], text) == 0)
+			return types[i];
+	}
+	return NULL;
+}
+
+const char *iommu_default_type(const struct iommu_dev *d)
+{
+	const char *type = type_of(d->unit->default_domain);
+
+	return d->untrusted || !type ? types[0] : type;
+}
+
+int iommu_default_take(struct iommu *iommu, const char *type, const struct iommu_unit *unit, struct iommu_domain **out)
+{
+	bool identity = strcmp(type, "identity") == 0;
+	int rc = iommu_domain_take(iommu, identity ? IOMMU_IDENTITY : IOMMU_PAGING, unit, out);
+
+	if (rc == 0)
+		atomic_store(&(*out)->is_default, true);
+	return rc;
+}
+
+static bool any_untrusted_locked(struct iommu_group *g)
+{
+	struct iommu_dev *d;
+
+	TAILQ_FOREACH(d, &g->members, link) {
+		if (d->untrusted)
+			return true;
+	}
+	return false;
+}
+
+/* Nobody uses the default domain, but maybe somebody has attached one of his own over it. */
+static int default_replace_locked(struct iommu_group *g, const char *type)
+{
+	struct iommu_domain *old = g->default_domain, *dom;
+	int rc = iommu_default_take(g->iommu, type, TAILQ_FIRST(&g->members)->unit, &dom);
+
+	if (rc)
+		return rc;
+	if (g->domain == old)
+		rc = iommu_group_move_locked(g, dom);
+	if (rc) {
+		iommu_domain_destroy(dom);
+		return rc;
+	}
+	g->default_domain = dom;
+	g->type = type;
+	iommu_domain_destroy(old);
+	return 0;
+}
+
+int iommu_group_set_type(struct iommu_group *g, const char *text)
+{
+	const char *type = text ? type_of(text) : NULL;
+
+	SCOPED_LOCK(&g->lock);
+	if (!g->default_domain || (text && !type))
+		return -EINVAL;
+	/* The same page table, flushed later: nobody notices. */
+	if (type == types[1] && g->type == types[0]) {
+		g->type = type;
+		return 0;
+	}
+	if (TAILQ_EMPTY(&g->members) || g->owner_cnt)
+		return -EPERM;
+	if (any_untrusted_locked(g)) {
+		if (type && type != types[0])
+			return -EINVAL;
+		type = types[0];
+	}
+	if (!type)
+		type = iommu_default_type(TAILQ_FIRST(&g->members));
+	return type == g->type ? 0 : default_replace_locked(g, type);
 }
 
 struct iommu_dev *iommu_group_first(struct iommu_group *g)
@@ -105,8 +189,10 @@ int iommu_group_move_locked(struct iommu_group *g, struct iommu_domain *dom)
 	rc = iommu_domain_add(dom, g, NULL);
 	if (rc)
 		return rc;
-	TAILQ_FOREACH(d, &g->members, link)
-		atomic_store(&d->domain, dom);
+	TAILQ_FOREACH(d, &g->members, link) {
+		if (!d->resetting) /* it follows when its reset ends */
+			atomic_store(&d->domain, dom);
+	}
 	g->domain = dom;
 	iommu_domain_sub(old, g, NULL);
 	gate_wait(&old->gate);
@@ -120,7 +206,7 @@ int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom)
 		return -EBUSY;
 	if (!g->domain || TAILQ_EMPTY(&g->members) || dom->iommu != g->iommu)
 		return -EINVAL;
-	return iommu_group_move_locked(g, dom);
+	return g->recovering ? -EBUSY : iommu_group_move_locked(g, dom);
 }
 
 void iommu_group_detach(struct iommu_group *g)

@@ -73,8 +73,11 @@ static const char *name_keep(struct iommu *iommu, const char *name)
 
 int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_unit *unit, struct iommu_dev **out)
 {
-	static const struct iommu_resv msi = { 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI };
+	static const struct iommu_resv x86_msi = { 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI };
+	const struct iommu_resv *resv = unit && unit->nresv ? unit->resv : &x86_msi;
+	unsigned nresv = unit ? MAX(unit->nresv, 1u) : 0;
 	struct iommu_dev *d;
+	int rc = 0;
 
 	if (unit && (unit->width <= UVFIO_PAGE_SHIFT || unit->width > 64 || !(unit->pgsizes & UVFIO_PAGE_SIZE)))
 		return -EINVAL;
@@ -85,9 +88,14 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 	d->unit = unit;
 	d->name = name_keep(iommu, name);
 	atomic_init(&d->domain, unit ? iommu->blocking : iommu->untranslated);
-	if (!d->name || (unit && iommu_dev_add_resv(d, &msi))) {
+	for (unsigned i = 0; rc == 0 && i < nresv; i++)
+		rc = iommu_dev_add_resv(d, &resv[i]);
+	if (!d->name)
+		rc = -ENOMEM;
+	if (rc) {
+		free(d->resv);
 		free(d);
-		return -ENOMEM;
+		return rc;
 	}
 	mutex_lock(&iommu->lock);
 	iommu->devs++;
@@ -122,6 +130,11 @@ int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r)
 	return 0;
 }
 
+void iommu_dev_distrust(struct iommu_dev *d)
+{
+	d->untrusted = true;
+}
+
 bool iommu_dev_needs_direct(const struct iommu_dev *d)
 {
 	for (unsigned i = 0; i < d->nresv; i++) {
@@ -142,18 +155,16 @@ const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d)
 }
 
 /* The first member of a real group decides what kernel drivers get (spec 10, 1.6). */
-static int default_domain_setup_locked(struct iommu_group *g, const struct iommu_unit *unit)
+static int default_domain_setup_locked(struct iommu_group *g, const struct iommu_dev *d)
 {
-	bool identity = strcmp(unit->default_domain, "identity") == 0;
 	int rc;
 
 	if (g->default_domain)
 		return 0;
-	rc = iommu_domain_take(g->iommu, identity ? IOMMU_IDENTITY : IOMMU_PAGING, unit, &g->default_domain);
+	rc = iommu_default_take(g->iommu, iommu_default_type(d), d->unit, &g->default_domain);
 	if (rc)
 		return rc;
-	atomic_store(&g->default_domain->is_default, true);
-	snprintf(g->type, sizeof(g->type), "%s", unit->default_domain);
+	g->type = iommu_default_type(d);
 	g->domain = g->default_domain;
 	return 0;
 }
@@ -167,7 +178,7 @@ static int group_admit_locked(struct iommu_group *g, struct iommu_dev *d)
 	/* It could not be blocked when the user lets go of his domain. */
 	if (g->owner && iommu_dev_needs_direct(d))
 		return -EINVAL;
-	return default_domain_setup_locked(g, d->unit);
+	return default_domain_setup_locked(g, d);
 }
 
 int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g)
@@ -209,9 +220,40 @@ void iommu_dev_leave(struct iommu_dev *d)
 		gate_wait(&g->domain->gate);
 	}
 	TAILQ_REMOVE(&g->members, d, link);
+	g->recovering -= d->resetting != 0;
+	d->resetting = 0;
 	d->group = NULL;
 	if (g->iommu->log)
 		log_msg(g->iommu->log, LOG_INFO, "%s: Removing from iommu group %u", d->name, g->id);
 	mutex_unlock(&g->lock);
 	iommu_group_put(g);
+}
+
+/* ---- resets ---- */
+
+void iommu_dev_reset_begin(struct iommu_dev *d)
+{
+	struct iommu_group *g = d->group;
+
+	if (!g)
+		return;
+	SCOPED_LOCK(&g->lock);
+	if (!g->domain || d->resetting++)
+		return;
+	g->recovering++;
+	atomic_store(&d->domain, d->iommu->blocking);
+	gate_wait(&g->domain->gate);
+}
+
+void iommu_dev_reset_end(struct iommu_dev *d)
+{
+	struct iommu_group *g = d->group;
+
+	if (!g)
+		return;
+	SCOPED_LOCK(&g->lock);
+	if (d->resetting == 0 || --d->resetting) /* 0: it was in no group when the reset began */
+		return;
+	g->recovering--;
+	atomic_store(&d->domain, g->domain); /* where the group is by now */
 }

@@ -21,18 +21,6 @@ struct iommu_group;
 struct iommu_domain;
 struct iommu_dev;    /* one requester, embedded in or owned by the device */
 
-/* How one IOMMU unit behaves. A device is behind exactly one unit, or none. */
-struct iommu_unit {
-	char name[32];
-	unsigned width;            /* IOVA bits: 48 */
-	uint64_t pgsizes;          /* 0x40201000 */
-	bool coherent;             /* can make snooped mappings */
-	bool enforce_coherency;    /* can force them */
-	bool msi_isolated;         /* interrupt remapping */
-	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
-	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
-};
-
 enum iommu_resv_type {
 	IOMMU_RESV_DIRECT,
 	IOMMU_RESV_DIRECT_RELAXABLE,
@@ -43,6 +31,25 @@ enum iommu_resv_type {
 struct iommu_resv {
 	iova_t start, last; /* inclusive */
 	enum iommu_resv_type type;
+};
+
+enum iommu_kind { IOMMU_INTEL, IOMMU_AMD, IOMMU_SMMU };
+#define IOMMU_UNIT_RESV 8
+
+/* How one IOMMU unit behaves. A device is behind exactly one unit, or none. */
+struct iommu_unit {
+	char name[32];
+	enum iommu_kind kind;      /* what the platform is known to do: AMD's ACS quirks, Intel's directory in sysfs */
+	unsigned width;            /* IOVA bits: 48 */
+	uint64_t pgsizes;          /* 0x40201000 */
+	bool coherent;             /* can make snooped mappings */
+	bool enforce_coherency;    /* can force them */
+	bool msi_isolated;         /* interrupt remapping */
+	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
+	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
+	/* Reserved for every device behind it; nresv 0: the MSI window of x86 */
+	struct iommu_resv resv[IOMMU_UNIT_RESV];
+	unsigned nresv;
 };
 
 int iommu_create(struct mem *mem, struct log *log, struct iommu **out);
@@ -58,8 +65,16 @@ struct iommu_group *iommu_group_get(struct iommu_group *g);
 void iommu_group_put(struct iommu_group *g); /* the last one frees the group and its id */
 unsigned iommu_group_id(const struct iommu_group *g);
 const char *iommu_group_name(const struct iommu_group *g); /* NULL: none */
-/** iommu_group_type - text of sysfs "type": "DMA", "identity", "unknown" ... */
+/** iommu_group_type - text of sysfs "type": "DMA", "identity", "unknown" ...; for good */
 const char *iommu_group_type(struct iommu_group *g);
+/**
+ * iommu_group_set_type - give kernel drivers another default domain
+ * @type: "DMA", "DMA-FQ" or "identity"; NULL: what the unit starts with ("auto")
+ * Return: 0; -EINVAL no default domain, another text, or a member is trusted with less; -EPERM no members, or a driver
+ * or user has the group, unless DMA becomes DMA-FQ; -ENOMEM
+ * Spec: 10, 1.7
+ */
+int iommu_group_set_type(struct iommu_group *g, const char *type);
 /** iommu_group_resv_show - text of sysfs "reserved_regions" (spec 10, 1.7) */
 void iommu_group_resv_show(struct iommu_group *g, FILE *out);
 /** iommu_group_resv - the group's merged reserved regions; *@out is malloc'ed. Returns the number; -ENOMEM */
@@ -74,14 +89,22 @@ int iommu_group_resv(struct iommu_group *g, struct iommu_resv **out);
  */
 int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_unit *unit, struct iommu_dev **out);
 void iommu_dev_destroy(struct iommu_dev *d);
-/** iommu_dev_add_resv - before it joins a group: a reserved region of its own (the MSI window is added by itself) */
+/** iommu_dev_add_resv - before it joins a group: a reserved region of its own (its unit's are added by themselves) */
 int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
+/** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, whatever is asked */
+void iommu_dev_distrust(struct iommu_dev *d);
 /**
  * iommu_dev_join - become a member; goes to the group's current domain (spec 10, 1.6). Takes a reference on the group.
  * Return: 0; -EBUSY in a group already; -EINVAL the group's domain does not suit it, or it needs a direct region and
  * the group has a user, or only one of the two is a No-IOMMU thing; -ENOMEM
  */
 int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g);
+/**
+ * iommu_dev_reset_begin, iommu_dev_reset_end - around the reset of a function that caches translations (ATS)
+ * Meanwhile its DMA is blocked, and attach and claim of its group are -EBUSY. Nest; without a group nothing happens.
+ */
+void iommu_dev_reset_begin(struct iommu_dev *d);
+void iommu_dev_reset_end(struct iommu_dev *d);
 void iommu_dev_leave(struct iommu_dev *d);
 struct iommu_group *iommu_dev_group(struct iommu_dev *d); /* borrowed; NULL: none */
 const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d);
@@ -108,7 +131,7 @@ int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
 void iommu_domain_destroy(struct iommu_domain *dom);
 /**
  * iommu_group_attach - move all members to @dom; on failure none has moved
- * Return: 0; -EBUSY a private domain is attached; -EINVAL other kind of IOMMU, or no members
+ * Return: 0; -EBUSY a private domain is attached, or a member is being reset; -EINVAL other kind of IOMMU, or no members
  */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */

@@ -6,7 +6,7 @@
  * in which a device sees the kernel's.
  *
  * Who is refused gets -EBUSY as a driver and -EPERM as a user; -EBUSY for a user means that somebody has
- * attached a domain without a claim.
+ * attached a domain without a claim, or that a member is being reset.
  */
 #include "iommu/priv.h"
 #include <assert.h>
@@ -50,7 +50,7 @@ static int group_take_locked(struct iommu_group *g, void *owner)
 
 	if (g->name)
 		return -EINVAL; /* no DMA to own */
-	if (g->domain != g->default_domain)
+	if (g->domain != g->default_domain || g->recovering)
 		return -EBUSY;
 	if (g->domain) {
 		rc = iommu_group_move_locked(g, g->iommu->blocking);

@@ -99,6 +99,8 @@ struct iommu_dev {
 	struct iommu_group *group;            /* changed by join and leave only */
 	struct iommu_resv *resv;              /* [I] once joined */
 	unsigned nresv;
+	bool untrusted;                       /* [I] once joined */
+	unsigned resetting;                   /* [group lock] resets under way: its domain is the blocking one */
 	TAILQ_ENTRY(iommu_dev) link;          /* [group lock] */
 };
 
@@ -113,7 +115,8 @@ struct iommu_group {
 	void *owner;                          /* [lock] the user; NULL: kernel or idle */
 	struct iommu_domain *domain;          /* [lock] what members are attached to; NULL: no member yet, or fake */
 	struct iommu_domain *default_domain;  /* [lock] made with the first member, lives as long as the group */
-	char type[16];                        /* [lock] of the default domain; "": none */
+	const char *type;                     /* [lock] of the default domain, a literal; NULL: none */
+	unsigned recovering;                  /* [lock] members with resetting != 0 */
 };
 
 struct iommu {
@@ -150,6 +153,13 @@ bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out
 void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes);
 /** iommu_pt_free - all of it; no DMA, no other user */
 void iommu_pt_free(struct iommu_domain *dom);
+
+/* group.c */
+
+/** iommu_default_type - what a group's first member @d gives kernel drivers: a literal */
+const char *iommu_default_type(const struct iommu_dev *d);
+/** iommu_default_take - a default domain of @type for @unit. 0; -ENOMEM */
+int iommu_default_take(struct iommu *iommu, const char *type, const struct iommu_unit *unit, struct iommu_domain **out);
 
 /* domain.c */
 

@@ -97,6 +97,77 @@ static void type_is_the_default_domains(void **state)
 	}
 }
 
+/* 1.7, SYS-08..10: in the order of the checks */
+static void a_type_is_changed_only_while_nobody_uses_it(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *d, *e;
+	struct iommu_domain *dom;
+	char c;
+
+	assert_int_equal(iommu_group_set_type(g, "DMA"), -EINVAL); /* no default domain yet */
+	d = lab_dev("d", &unit_weak, g);
+	assert_int_equal(iommu_group_set_type(g, "DMA-XX"), -EINVAL);
+	assert_int_equal(iommu_dev_use_default(d), 0);
+	assert_int_equal(iommu_group_set_type(g, "identity"), -EPERM);
+	assert_int_equal(iommu_group_set_type(g, "DMA"), -EPERM); /* though nothing would change */
+	assert_int_equal(iommu_group_set_type(g, NULL), -EPERM);
+	assert_int_equal(iommu_group_set_type(g, "DMA-FQ"), 0);
+	assert_string_equal(iommu_group_type(g), "DMA-FQ");
+	assert_int_equal(iommu_group_set_type(g, "DMA-FQ"), -EPERM); /* it is that already, and in use */
+	iommu_dev_unuse_default(d);
+	assert_int_equal(iommu_group_claim(g, &user_a), 0);
+	assert_int_equal(iommu_group_set_type(g, "identity"), -EPERM);
+	iommu_group_release(g);
+
+	assert_int_equal(iommu_group_set_type(g, "identity"), 0);
+	assert_string_equal(iommu_group_type(g), "identity");
+	assert_int_equal(iommu_dev_use_default(d), 0);
+	assert_int_equal(iommu_dma_read(d, lab.phys_shared, &c, 1), 0); /* nothing translates any more */
+	iommu_dev_unuse_default(d);
+	e = lab_dev("e", &unit_weak, g); /* who comes later gets what the group has now */
+	assert_int_equal(iommu_dev_use_default(e), 0);
+	assert_int_equal(iommu_dma_read(e, lab.phys_shared, &c, 1), 0);
+	iommu_dev_unuse_default(e);
+	assert_int_equal(iommu_group_claim(g, &user_a), 0);
+	assert_faults(d, IOMMU_FAULT_BLOCKED);
+	iommu_group_release(g);
+	assert_int_equal(iommu_group_set_type(g, NULL), 0);
+	assert_string_equal(iommu_group_type(g), "DMA");
+	assert_int_equal(iommu_dev_use_default(d), 0);
+	assert_faults(d, IOMMU_FAULT_NOT_MAPPED);
+	iommu_dev_unuse_default(d);
+
+	assert_int_equal(iommu_domain_create(d, &dom), 0); /* under somebody's own domain: it is found on detach */
+	assert_int_equal(iommu_group_attach(g, dom), 0);
+	assert_int_equal(iommu_group_set_type(g, "identity"), 0);
+	assert_faults(d, IOMMU_FAULT_NOT_MAPPED);
+	iommu_group_detach(g);
+	assert_int_equal(iommu_dma_read(d, lab.phys_shared, &c, 1), 0);
+	iommu_domain_destroy(dom);
+	iommu_dev_destroy(d);
+	iommu_dev_destroy(e);
+	assert_int_equal(iommu_group_set_type(g, "DMA"), -EPERM); /* nobody left */
+	iommu_group_put(g);
+}
+
+static void an_untrusted_device_is_always_translated(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *d;
+
+	assert_int_equal(iommu_dev_create(lab.iommu, "d", &unit_small, &d), 0);
+	iommu_dev_distrust(d);
+	assert_int_equal(iommu_dev_join(d, g), 0);
+	assert_string_equal(iommu_group_type(g), "DMA"); /* the unit's is identity */
+	assert_int_equal(iommu_group_set_type(g, "identity"), -EINVAL);
+	assert_int_equal(iommu_group_set_type(g, NULL), 0);
+	assert_int_equal(iommu_group_set_type(g, "DMA"), 0);
+	assert_string_equal(iommu_group_type(g), "DMA");
+	iommu_dev_destroy(d);
+	iommu_group_put(g);
+}
+
 static char *resv_text(struct iommu_group *g)
 {
 	char *text = NULL;
@@ -149,6 +220,85 @@ static void reserved_regions_are_merged_by_type_and_sorted(void **state)
 	iommu_dev_destroy(e);
 	iommu_group_put(g);
 	iommu_group_put(fake);
+}
+
+/* SYS-04, SYS-05: what a platform reserves for all its devices */
+static void a_units_own_regions_replace_the_x86_window(void **state)
+{
+	struct iommu_unit arm = unit_dma, amd = unit_dma;
+	const struct { struct iommu_unit *unit; const char *text; } want[] = {
+		{ &arm, "0x0000000008000000 0x00000000080fffff msi\n" },
+		{ &amd, "0x00000000fee00000 0x00000000feefffff msi\n0x000000fd00000000 0x000000ffffffffff reserved\n" },
+	};
+
+	arm.resv[arm.nresv++] = (struct iommu_resv){ 0x08000000, 0x080fffff, IOMMU_RESV_SW_MSI };
+	amd.resv[amd.nresv++] = (struct iommu_resv){ 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI };
+	amd.resv[amd.nresv++] = (struct iommu_resv){ 0xfd00000000, 0xffffffffff, IOMMU_RESV_RESERVED };
+	for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
+		struct iommu_group *g = lab_group();
+		struct iommu_dev *d = lab_dev("d", want[i].unit, g);
+		char *text = resv_text(g);
+
+		assert_string_equal(text, want[i].text);
+		free(text);
+		iommu_dev_destroy(d);
+		iommu_group_put(g);
+	}
+}
+
+/* OWN-15 */
+static void nothing_is_attached_while_a_member_is_reset(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *a = lab_dev("a", &unit_dma, g), *b = lab_dev("b", &unit_dma, g);
+	struct iommu_dev *alone = lab_dev("c", &unit_dma, NULL);
+	struct iommu_domain *dom;
+	char c;
+
+	assert_int_equal(iommu_domain_create(a, &dom), 0);
+	assert_int_equal(iommu_map(dom, 0, lab.phys_shared, MIB, RW), 0);
+	iommu_dev_reset_begin(a);
+	iommu_dev_reset_begin(a);
+	assert_int_equal(iommu_group_claim(g, &user_a), -EBUSY);
+	assert_int_equal(iommu_dev_claim(b, &user_a), -EBUSY);
+	assert_owner(g, 0, NULL);
+	iommu_dev_reset_end(a);
+	assert_int_equal(iommu_group_claim(g, &user_a), -EBUSY);
+	iommu_dev_reset_end(a);
+	assert_int_equal(iommu_group_claim(g, &user_a), 0);
+	iommu_dev_reset_begin(a);
+	assert_int_equal(iommu_group_attach(g, dom), -EBUSY);
+	iommu_dev_reset_end(a);
+	assert_int_equal(iommu_group_attach(g, dom), 0);
+
+	/* Only the one that is reset is cut off, and finds itself where its group has gone meanwhile. */
+	assert_int_equal(iommu_dma_read(a, 0x1000, &c, 1), 0);
+	iommu_dev_reset_begin(a);
+	assert_faults(a, IOMMU_FAULT_BLOCKED);
+	assert_int_equal(iommu_dma_read(b, 0x1000, &c, 1), 0);
+	iommu_dev_reset_end(a);
+	assert_int_equal(iommu_dma_read(a, 0x1000, &c, 1), 0);
+	iommu_dev_reset_begin(a);
+	iommu_group_release(g);
+	assert_faults(a, IOMMU_FAULT_BLOCKED);
+	assert_int_equal(iommu_dev_use_default(b), 0);
+	assert_faults(b, IOMMU_FAULT_NOT_MAPPED);
+	iommu_dev_reset_end(a);
+	assert_faults(a, IOMMU_FAULT_NOT_MAPPED);
+	iommu_dev_unuse_default(b);
+
+	iommu_dev_reset_begin(b);
+	iommu_dev_leave(b); /* unplugged in the middle of it */
+	iommu_dev_reset_end(b);
+	assert_int_equal(iommu_group_claim(g, &user_a), 0);
+	iommu_group_release(g);
+	iommu_dev_reset_begin(alone);
+	iommu_dev_reset_end(alone);
+	iommu_domain_destroy(dom);
+	iommu_dev_destroy(a);
+	iommu_dev_destroy(b);
+	iommu_dev_destroy(alone);
+	iommu_group_put(g);
 }
 
 /* OWN-01, 03, 05, 06, 18, 30 */
@@ -435,7 +585,11 @@ int main(void)
 		T(ids_are_the_lowest_free_and_come_back_with_the_last_reference),
 		T(joining_and_leaving_is_logged_with_the_number),
 		T(type_is_the_default_domains),
+		T(a_type_is_changed_only_while_nobody_uses_it),
+		T(an_untrusted_device_is_always_translated),
 		T(reserved_regions_are_merged_by_type_and_sorted),
+		T(a_units_own_regions_replace_the_x86_window),
+		T(nothing_is_attached_while_a_member_is_reset),
 		T(kernel_drivers_and_users_exclude_each_other),
 		T(device_claims_of_one_user_add_up),
 		T(a_driver_may_have_to_wait_or_need_not_ask),
