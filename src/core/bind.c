@@ -109,7 +109,35 @@ static void defer(struct dev *dev, bool on)
 		TAILQ_REMOVE(&bus->deferred, dev, deferred_link);
 }
 
-int bind_attempt(struct drv *drv, struct dev *dev)
+/* The driver is in use by the caller, so it is not going. */
+static void refuse(struct bind_refusal *why, struct drv *drv, int error, bool probed)
+{
+	struct bus *bus = drv->bus;
+
+	SCOPED_LOCK(&bus->lock);
+	if (!why->drv)
+		drv->users++;
+	else if (why->drv != drv) {
+		if (--why->drv->users == 0)
+			cond_broadcast(&bus->unused);
+		drv->users++;
+	}
+	*why = (struct bind_refusal){ .drv = drv, .error = error, .probed = probed };
+}
+
+static void bind_tell(struct dev *dev, struct bind_refusal *why)
+{
+	struct bus *bus = dev->bus;
+
+	if (!why->drv)
+		return;
+	if (bus->refused)
+		bus->refused(bus->refused_ctx, dev, why->drv, why->error, why->probed);
+	drv_put(why->drv);
+	why->drv = NULL;
+}
+
+int bind_attempt(struct drv *drv, struct dev *dev, struct bind_refusal *why)
 {
 	struct bus *bus = dev->bus;
 	int rc;
@@ -122,6 +150,8 @@ int bind_attempt(struct drv *drv, struct dev *dev)
 	rc = bus->ops->dma_configure ? bus->ops->dma_configure(dev, drv) : 0;
 	if (rc) {
 		driver_set(dev, NULL);
+		if (rc != -DEV_EPROBE_DEFER)
+			refuse(why, drv, rc, false);
 		return rc;
 	}
 	rc = links_add(dev, drv);
@@ -134,9 +164,11 @@ int bind_attempt(struct drv *drv, struct dev *dev)
 			return 0;
 		}
 		links_remove(dev, drv);
-		if (rc != ENODEV && rc != ENXIO && rc != DEV_EPROBE_DEFER)
+		if (rc != ENODEV && rc != ENXIO && rc != DEV_EPROBE_DEFER) {
 			log_msg(bus->log, LOG_WARN, "%s %s: probe with driver %s failed with error %d", drv->name,
 				dev->name, drv->name, -rc);
+			refuse(why, drv, -rc, true);
+		}
 	}
 	dev->driver_data = NULL;
 	if (bus->ops->dma_cleanup)
@@ -166,9 +198,9 @@ void bind_release(struct dev *dev)
 /* ---- loops ---- */
 
 /* An attempt of a loop: what is not ready waits for better times. */
-static int attempt_or_defer(struct drv *drv, struct dev *dev)
+static int attempt_or_defer(struct drv *drv, struct dev *dev, struct bind_refusal *why)
 {
-	int rc = bind_attempt(drv, dev);
+	int rc = bind_attempt(drv, dev, why);
 
 	if (rc == -DEV_EPROBE_DEFER || rc == DEV_EPROBE_DEFER)
 		defer(dev, true);
@@ -194,12 +226,12 @@ static struct drv *drv_next(struct bus *bus, struct drv *drv)
 	return next;
 }
 
-int bind_dev(struct dev *dev)
+static int bind_any_locked(struct dev *dev, struct bind_refusal *why) REQUIRES(&dev->lock);
+static int bind_any_locked(struct dev *dev, struct bind_refusal *why)
 {
 	struct bus *bus = dev->bus;
 	int rc = 0;
 
-	SCOPED_LOCK(&dev->lock);
 	if (dev->dead)
 		return 0;
 	if (dev->driver)
@@ -207,7 +239,7 @@ int bind_dev(struct dev *dev)
 	for (struct drv *drv = drv_next(bus, NULL); drv; drv = drv_next(bus, drv)) {
 		if (!drv_matches(drv, dev))
 			continue;
-		rc = attempt_or_defer(drv, dev);
+		rc = attempt_or_defer(drv, dev, why);
 		if (rc <= 0) {
 			drv_put(drv);
 			return rc == 0 ? 1 : rc;
@@ -216,16 +248,31 @@ int bind_dev(struct dev *dev)
 	return 0;
 }
 
+int bind_dev(struct dev *dev)
+{
+	struct bind_refusal why = { 0 };
+	int rc;
+
+	mutex_lock(&dev->lock);
+	rc = bind_any_locked(dev, &why);
+	mutex_unlock(&dev->lock);
+	bind_tell(dev, &why);
+	return rc;
+}
+
 void bind_drv(struct drv *drv)
 {
+	struct bind_refusal why = { 0 };
 	bool bound = false;
 
 	for (struct dev *dev = dev_next(drv->bus, NULL); dev; dev = dev_next(drv->bus, dev)) {
 		if (dev_driver(dev) || !drv_matches(drv, dev))
 			continue;
-		SCOPED_LOCK(&dev->lock);
-		if (!dev->driver && attempt_or_defer(drv, dev) == 0)
+		mutex_lock(&dev->lock);
+		if (!dev->driver && attempt_or_defer(drv, dev, &why) == 0)
 			bound = true;
+		mutex_unlock(&dev->lock);
+		bind_tell(dev, &why);
 	}
 	if (bound)
 		bind_retry_deferred(drv->bus);
@@ -285,6 +332,7 @@ void bind_retry_deferred(struct bus *bus)
 int drv_bind(struct drv *drv, const char *devname)
 {
 	struct bus *bus = drv->bus;
+	struct bind_refusal why = { 0 };
 	struct dev *dev;
 	int rc;
 
@@ -294,8 +342,10 @@ int drv_bind(struct drv *drv, const char *devname)
 	if (!dev || !drv_matches(drv, dev)) {
 		rc = -ENODEV;
 	} else {
-		SCOPED_LOCK(&dev->lock);
-		rc = bind_attempt(drv, dev);
+		mutex_lock(&dev->lock);
+		rc = bind_attempt(drv, dev, &why);
+		mutex_unlock(&dev->lock);
+		bind_tell(dev, &why);
 	}
 	if (dev)
 		dev_put(dev);

@@ -61,7 +61,7 @@ static ssize_t rescan_store(void *priv, struct task *t, const char *buf, size_t 
 	if (rc)
 		return -EINVAL;
 	if (yes && bus->ops->rescan)
-		rc = bus->ops->rescan(bus);
+		rc = bus->ops->rescan(bus, NULL);
 	return rc ? rc : (ssize_t)n;
 }
 
@@ -141,6 +141,12 @@ void bus_set_owner(struct bus *bus, void *owner)
 void *bus_owner(struct bus *bus)
 {
 	return bus->owner;
+}
+
+void bus_watch_refused(struct bus *bus, bus_refused_fn fn, void *ctx)
+{
+	bus->refused = fn;
+	bus->refused_ctx = ctx;
 }
 
 struct log *bus_log(struct bus *bus)

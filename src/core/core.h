@@ -75,7 +75,7 @@ struct bus_ops {
 		    uint32_t *class_code);
 	/* sysfs "remove" and "rescan" (of the bus, or of a device); @dev is held meanwhile. NULL: nothing happens. */
 	int (*unplug)(struct dev *dev);
-	int (*rescan)(struct bus *bus);
+	int (*rescan)(struct bus *bus, struct dev *dev); /* @dev NULL: the whole bus */
 };
 
 /* One device. Embedded in struct pci_dev. @driver is set before probe is called and cleared after remove returned. */
@@ -109,6 +109,13 @@ struct tree *bus_tree(struct bus *bus);
 void bus_set_owner(struct bus *bus, void *owner);
 void *bus_owner(struct bus *bus);
 struct log *bus_log(struct bus *bus);
+/*
+ * Hears of each bind that was refused: @error is dma_configure's (then @probed is false) or the probe's, but not its
+ * "not mine" (-ENODEV, -ENXIO) or "not yet". Called with no lock of core's held; @dev and @drv stay until it returns.
+ */
+typedef void (*bus_refused_fn)(void *ctx, struct dev *dev, struct drv *drv, int error, bool probed);
+/** bus_watch_refused - before devices come; NULL: nobody */
+void bus_watch_refused(struct bus *bus, bus_refused_fn fn, void *ctx);
 
 /**
  * dev_add - make a device visible
@@ -138,6 +145,8 @@ struct dev *dev_find(struct bus *bus, const char *name);
 struct drv *dev_driver(struct dev *dev);
 /** dev_for_each - call @fn with a reference held, in the order of dev_add(); stops at its first non-zero result */
 int dev_for_each(struct bus *bus, int (*fn)(struct dev *dev, void *ctx), void *ctx);
+/** dev_overridden - is a driver_override set? */
+bool dev_overridden(struct dev *dev);
 /** dev_override - set or clear (NULL) driver_override, as the sysfs file does. -ENOMEM; -EINVAL too long */
 int dev_override(struct dev *dev, const char *name);
 

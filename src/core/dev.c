@@ -59,7 +59,7 @@ static ssize_t dev_rescan_store(void *priv, struct task *t, const char *buf, siz
 	if (text_number(buf, &yes))
 		return -EINVAL;
 	if (yes && dev->bus->ops->rescan)
-		rc = dev->bus->ops->rescan(dev->bus);
+		rc = dev->bus->ops->rescan(dev->bus, dev);
 	return rc ? rc : (ssize_t)n;
 }
 
@@ -69,6 +69,12 @@ static const struct attr dev_attrs[] = {
 	{ .name = "rescan", .mode = 0200, .store = dev_rescan_store },
 	ATTR_END
 };
+
+bool dev_overridden(struct dev *dev)
+{
+	SCOPED_LOCK(&dev->bus->lock);
+	return dev->override != NULL;
+}
 
 int dev_override(struct dev *dev, const char *name)
 {

@@ -12,6 +12,8 @@ struct bus {
 	struct tree *tree;         /* [I] */
 	void *owner;               /* [I] the owner's own */
 	struct log *log;           /* [I] */
+	bus_refused_fn refused;    /* [I] and its context; NULL: nobody wants to know */
+	void *refused_ctx;
 	struct mutex lock;         /* RANK_BUS; everything below */
 	struct cond unused;        /* some drv->users has become 0 */
 	TAILQ_HEAD(, dev) devs;
@@ -43,12 +45,19 @@ void drv_put(struct drv *drv);
 /** drv_id_match - does the table entry @id match the ids @dev? */
 bool drv_id_match(const struct drv_id *id, const struct drv_id *dev);
 
+/* Whom an attempt was refused to, to be told of when no lock is held any more: bind_tell(). */
+struct bind_refusal {
+	struct drv *drv; /* with a use; NULL: no refusal */
+	int error;
+	bool probed;
+};
 /**
  * bind_attempt - spec 10, 2.4: one pair
+ * @why: of the last refusal, if it is worth telling; starts zeroed
  * Return: 0; negative: an error of steps 1 to 4; positive: the (positive) errno of a refused probe
  * Context: dev->lock held
  */
-int bind_attempt(struct drv *drv, struct dev *dev) REQUIRES(&dev->lock);
+int bind_attempt(struct drv *drv, struct dev *dev, struct bind_refusal *why) REQUIRES(&dev->lock);
 void bind_release(struct dev *dev) REQUIRES(&dev->lock);
 /** bind_dev - every driver that matches, in order. 1: bound (or was); 0: nobody took it; -errno of steps 1 to 4 */
 int bind_dev(struct dev *dev);

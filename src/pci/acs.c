@@ -144,7 +144,7 @@ static int acs_amd(struct pci_dev *d, uint8_t flags)
 {
 	const struct iommu_unit *unit = d->priv->unit;
 
-	if (!d->priv->slot_scan_mf || d->bus->parent || !unit || strncmp(unit->name, "amd", 3) != 0)
+	if (!d->priv->slot_scan_mf || d->bus->parent || !unit || unit->kind != IOMMU_AMD)
 		return -ENOTTY;
 	return subset(flags & (PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_EC | PCI_ACS_DT), PCI_ACS_RR | PCI_ACS_CR);
 }
@@ -206,21 +206,39 @@ uint8_t pci_acs_missing(struct pci_dev *d)
 	return missing;
 }
 
+/* The control word as the kernel leaves it, from the one it finds. */
+static uint8_t acs_control(struct pci_dev *d, uint8_t cap, uint8_t found, bool asked)
+{
+	uint8_t ctrl = found, mask, value;
+
+	if (asked)
+		ctrl |= cap & (PCI_ACS_ISOLATION | (d->priv->desc.untrusted ? PCI_ACS_TB : 0));
+	/* The administrator's word replaces bits of what was found; of the kernel's own nothing stays. */
+	if (pci_acs_param(d, d->pci->disable_acs_redir, false, &mask, &value))
+		ctrl = (uint8_t)(found & ~mask);
+	if (pci_acs_param(d, d->pci->config_acs, true, &mask, &value))
+		ctrl = (uint8_t)((found & ~mask) | value);
+	return ctrl;
+}
+
 void pci_acs_setup(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 	const struct acs_quirk *q = quirk_find(d);
+	uint8_t *ctrl;
 	bool asked;
 
 	mutex_lock(&d->pci->topo);
 	asked = d->pci->requests_acs;
 	mutex_unlock(&d->pci->topo);
-	if (!asked)
-		return;
 	SCOPED_LOCK(&d->lock);
-	if (p->ext_acs)
-		p->cfg.val[p->ext_acs + (p->acs_wide ? 8 : PCI_ACS_CTRL)] |=
-			p->cfg.val[p->ext_acs + PCI_ACS_CAP] & PCI_ACS_ISOLATION;
-	else if (q && q->kind == ACS_PCH)
-		p->acs_pch = true;
+	if (!p->ext_acs) {
+		p->acs_pch |= asked && q && q->kind == ACS_PCH;
+	} else if (p->acs_wide) {
+		ctrl = &p->cfg.val[p->ext_acs + 8];
+		*ctrl |= asked ? p->cfg.val[p->ext_acs + PCI_ACS_CAP] & PCI_ACS_ISOLATION : 0;
+	} else {
+		ctrl = &p->cfg.val[p->ext_acs + PCI_ACS_CTRL];
+		*ctrl = acs_control(d, p->cfg.val[p->ext_acs + PCI_ACS_CAP], *ctrl, asked);
+	}
 }

@@ -180,10 +180,10 @@ static void take_multifunction_locked(struct pci_dev *d, int told)
 	struct pci_dev *o;
 
 	d->multifunction = told == 1;
-	if (told >= 0)
+	if (told >= 0 || d->physfn)
 		return;
 	TAILQ_FOREACH(o, &d->bus->devs, bus_link) {
-		if (pci_slot(o) != pci_slot(d) || o == d)
+		if (pci_slot(o) != pci_slot(d) || o == d || o->physfn)
 			continue;
 		d->multifunction = true;
 		if (!o->priv->mf_told && !o->multifunction) {
@@ -215,7 +215,7 @@ static int list_dev(struct pci_dev *d, const struct pci_dev_desc *desc)
 	d->priv->mf_told = desc->multifunction >= 0;
 	take_multifunction_locked(d, desc->multifunction);
 	/* At boot the slot scan counts every function but the first as one of several (spec 10, 1.2). */
-	d->priv->slot_scan_mf = d->multifunction || (!desc->hotplug && (d->devfn & 7));
+	d->priv->slot_scan_mf = d->multifunction || (!desc->hotplug && !desc->virtual && (d->devfn & 7));
 	if (desc->unit && desc->unit->requests_acs)
 		d->pci->requests_acs = true;
 	return 0;
@@ -254,6 +254,7 @@ void pci_dev_free(struct pci_dev *d)
 	if (p->created && p->model.destroy)
 		p->model.destroy(p->state);
 	pci_bars_fini(d);
+	pci_sriov_remove(d);
 	pci_dev_unlist(d);
 	pci_dev_leave_group(d);
 	if (d->iommu)
@@ -267,6 +268,8 @@ void pci_dev_free(struct pci_dev *d)
 	pci_config_fini(d);
 	rwlock_fini(&p->access);
 	mutex_fini(&d->lock);
+	if (p->vf_holds)
+		dev_put(&d->physfn->dev);
 	free(p);
 	free(d);
 }
@@ -312,7 +315,7 @@ static struct pci_dev *dev_alloc(struct pci_bus *bus, const struct pci_dev_desc 
 	rwlock_init(&p->access, RANK_PCI_ACCESS);
 	cond_init(&p->pin_idle);
 	pci_dma_init(d);
-	p->msi_bus = p->d3cold = true;
+	p->msi_bus = p->d3cold = p->vf_autoprobe = true;
 	return d;
 }
 
@@ -339,8 +342,12 @@ static int dev_wire(struct pci_dev *d, const struct pci_dev_desc *desc, uint8_t 
 
 	for (unsigned i = 0; rc == 0 && i < desc->nresv; i++)
 		rc = iommu_dev_add_resv(d->iommu, &desc->resv[i]);
+	if (rc == 0 && desc->untrusted)
+		iommu_dev_distrust(d->iommu);
 	if (rc == 0)
 		rc = pci_config_init(d);
+	if (rc == 0 && desc->virtual && pci_sriov_find(d))
+		rc = refuse(d->pci, d, "there is no function that it is a virtual one of");
 	if (rc == 0)
 		rc = list_dev(d, desc);
 	if (rc == 0 && desc->bridge)

@@ -4,6 +4,7 @@
  * (spec 10, 2.4), ids, removal.
  */
 #include "pci/priv.h"
+#include <string.h>
 
 int pci_create(struct bus *bus, struct iommu *iommu, struct mem *mem, struct log *log, struct pci **out)
 {
@@ -46,7 +47,22 @@ void pci_destroy(struct pci *pci)
 	pci_sysfs_fini(pci);
 	mutex_fini(&pci->topo);
 	mutex_fini(&pci->hotplug);
+	free(pci->config_acs);
+	free(pci->disable_acs_redir);
 	free(pci);
+}
+
+int pci_acs_params(struct pci *pci, const char *config_acs, const char *disable_acs_redir)
+{
+	pci->config_acs = config_acs ? strdup(config_acs) : NULL;
+	pci->disable_acs_redir = disable_acs_redir ? strdup(disable_acs_redir) : NULL;
+	return (config_acs && !pci->config_acs) || (disable_acs_redir && !pci->disable_acs_redir) ? -ENOMEM : 0;
+}
+
+void pci_request_acs(struct pci *pci)
+{
+	SCOPED_LOCK(&pci->topo);
+	pci->requests_acs = true;
 }
 
 /* Step 3 of a bind: ACS again, as Linux does, and the claim of a kernel driver on the group's DMA. */
@@ -66,7 +82,11 @@ static void bus_dma_cleanup(struct dev *dev, struct drv *drv)
 
 static int bus_probe(struct dev *dev, struct drv *drv)
 {
-	pci_set_power(pci_dev_of(dev), 0); /* a driver finds its function awake */
+	struct pci_dev *d = pci_dev_of(dev);
+
+	if (d->physfn && !pci_vf_autoprobe(d) && !dev_overridden(dev))
+		return -ENODEV;
+	pci_set_power(d, 0); /* a driver finds its function awake */
 	return drv->ops->probe ? drv->ops->probe(drv, dev) : 0;
 }
 
@@ -93,9 +113,9 @@ static int bus_unplug(struct dev *dev)
 	return pci_remove(pci_dev_of(dev));
 }
 
-static int bus_rescan(struct bus *bus)
+static int bus_rescan(struct bus *bus, struct dev *dev)
 {
-	return pci_rescan(bus_owner(bus));
+	return pci_rescan(bus_owner(bus), dev ? pci_dev_of(dev) : NULL);
 }
 
 const struct bus_ops pci_bus_ops = {

@@ -60,6 +60,10 @@ struct pci_dev_desc {
 	uint8_t acs_quirk_set;          /* ... for these flags */
 	int multifunction;              /* -1: set when the slot has another function; else 0 or 1 */
 	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
+	bool ats;                       /* caches translations: has the capability, and blocks its group over a reset */
+	bool untrusted;                 /* plugged in from outside */
+	bool virtual;                   /* a virtual function, of ... */
+	uint8_t physfn;                 /* ... the physical one with this devfn on the same bus, which is created before */
 	const struct iommu_unit *unit;  /* NULL: no IOMMU */
 	const struct iommu_resv *resv;  /* extra reserved regions */
 	unsigned nresv;
@@ -89,6 +93,7 @@ struct pci_dev {
 	struct pci *pci;
 	struct pci_bus *bus;            /* [I] where it sits */
 	struct pci_bus *secondary;      /* [I] bridges: the bus below; NULL otherwise */
+	struct pci_dev *physfn;         /* [I] virtual functions: their physical one, which stays as long; NULL: none */
 	uint16_t domain;
 	uint8_t devfn;
 	enum pci_type type;
@@ -107,6 +112,20 @@ static inline struct pci_dev *pci_dev_of(struct dev *dev)
 {
 	return container_of(dev, struct pci_dev, dev);
 }
+
+/**
+ * pci_acs_params - pci=config_acs= and pci=disable_acs_redir= of the kernel's command line, before functions come
+ * NULL: not given. Return: 0; -ENOMEM
+ */
+int pci_acs_params(struct pci *pci, const char *config_acs, const char *disable_acs_redir);
+/** pci_acs_param_check - where such a text (config_acs: @flags) is wrong; NULL: nowhere */
+const char *pci_acs_param_check(const char *text, bool flags);
+/** pci_request_acs - an IOMMU was detected that wants ACS switched on, in functions that come from now on */
+void pci_request_acs(struct pci *pci);
+/** pci_vfs - virtual functions that @d, a physical one, has now */
+unsigned pci_vfs(struct pci_dev *d);
+/** pci_vf_autoprobe - may drivers bind to @d, a virtual function, unasked? (sriov_drivers_autoprobe) */
+bool pci_vf_autoprobe(struct pci_dev *d);
 
 /** pci_bus_ops - what core asks of the bus "pci": give it to bus_create() */
 extern const struct bus_ops pci_bus_ops;

@@ -48,6 +48,7 @@ struct pci {
 	struct pci_space mem32, mem64;
 	uint8_t io_used[PCI_IO_SIZE / PCI_IO_GRAIN / 8]; /* [topo] */
 	bool requests_acs;     /* [topo] a unit that switches ACS on has been seen */
+	char *config_acs, *disable_acs_redir; /* [I] once functions come; NULL: not given */
 	void *groups;          /* [hotplug] tsearch of struct pci_sysfs_group by group */
 	atomic_uint ngroups;   /* in it */
 	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
@@ -151,6 +152,12 @@ struct pci_priv {
 	unsigned nreset;         /* [lock] */
 	unsigned enables;        /* [lock] sysfs "enable" */
 	bool msi_bus, broken_parity, d3cold; /* [lock] sysfs flags */
+
+	unsigned vfs;            /* [hotplug, written under topo too] physical functions: virtual ones there are */
+	unsigned vf_index;       /* [I] virtual functions: N of virtfnN */
+	bool vf_counted;         /* [hotplug] virtual functions: counted among the physical one's, and ... */
+	bool vf_holds;           /* [hotplug] ... holding a reference on it */
+	bool vf_autoprobe;       /* [lock] sriov_drivers_autoprobe */
 
 	bool listed;             /* [topo] on bus->devs */
 	bool announced;          /* [hotplug, written under topo too] */
@@ -268,6 +275,11 @@ void pci_state_fini(struct pci_state *s);
 /* ---- acs.c ---- */
 /** pci_acs_setup - what the kernel writes into the control word when ACS is asked for (spec 10, 1.4) */
 void pci_acs_setup(struct pci_dev *d);
+/**
+ * pci_acs_param - what @text says of @d: @value for the bits of @mask; false: nothing
+ * @flags: config_acs, with flags for each; else disable_acs_redir
+ */
+bool pci_acs_param(const struct pci_dev *d, const char *text, bool flags, uint8_t *mask, uint8_t *value);
 /** pci_acs_is_wide - its ACS registers are 32 bits each: capability at +4, control at +8 */
 bool pci_acs_is_wide(const struct pci_dev *d);
 
@@ -298,8 +310,18 @@ void pci_collect_put(struct pci_dev **list, int n);
 /* ---- rescan.c ---- */
 /** pci_remove - unplug at a program's wish: a rescan will find @d and what is below it. 0; -ENOMEM */
 int pci_remove(struct pci_dev *d);
-int pci_rescan(struct pci *pci);
+/** pci_rescan - find what is in its slot but was removed: everywhere, or on the bus of @from and below */
+int pci_rescan(struct pci *pci, struct pci_dev *from);
 void pci_rescan_fini(struct pci *pci);
+
+/* ---- sriov.c ---- */
+/** pci_sriov_find - the physical function of @d, a virtual one that is being created. 0; -EINVAL there is none */
+int pci_sriov_find(struct pci_dev *d);
+/** pci_sriov_add - sysfs: physfn, virtfnN, and a physical function's counts */
+int pci_sriov_add(struct pci_dev *d);
+void pci_sriov_remove(struct pci_dev *d);
+/** pci_sriov_unplug_locked - a physical function goes: its virtual ones first */
+void pci_sriov_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
 
 /* ---- sysfs*.c ---- */
 int pci_sysfs_add(struct pci_dev *d);

@@ -18,8 +18,11 @@ struct pci_removed {
 
 static int note_locked(struct pci_dev *d)
 {
-	struct pci_removed *r = calloc(1, sizeof(*r));
+	struct pci_removed *r;
 
+	if (d->physfn)
+		return 0;
+	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	r->desc = d->priv->desc;
@@ -63,15 +66,23 @@ void pci_rescan_fini(struct pci *pci)
 	}
 }
 
-/* The next one whose bus is there, off the list. */
-static struct pci_removed *take_next_locked(struct pci *pci, struct pci_bus **bus)
+/* Is @bus @top or below it? */
+static bool below(const struct pci_bus *bus, const struct pci_bus *top)
+{
+	while (bus && bus != top)
+		bus = bus->parent;
+	return bus;
+}
+
+/* The next one whose bus is there, at or below @top (NULL: anywhere), off the list. */
+static struct pci_removed *take_next_locked(struct pci *pci, const struct pci_bus *top, struct pci_bus **bus)
 {
 	struct pci_removed *r;
 
 	SCOPED_LOCK(&pci->topo);
 	TAILQ_FOREACH(r, &pci->removed, link) {
 		*bus = pci_bus_find_locked(pci, r->domain, r->bus);
-		if (*bus)
+		if (*bus && (!top || below(*bus, top)))
 			break;
 	}
 	if (r)
@@ -80,7 +91,7 @@ static struct pci_removed *take_next_locked(struct pci *pci, struct pci_bus **bu
 }
 
 /* One function found again, with a reference in *@out. 0; -ENOENT: no more; -errno */
-static int find_next(struct pci *pci, struct pci_dev **out)
+static int find_next(struct pci *pci, const struct pci_bus *top, struct pci_dev **out)
 {
 	struct pci_removed *r;
 	struct pci_bus *bus;
@@ -89,7 +100,7 @@ static int find_next(struct pci *pci, struct pci_dev **out)
 
 	SCOPED_LOCK(&pci->hotplug);
 	do {
-		r = take_next_locked(pci, &bus);
+		r = take_next_locked(pci, top, &bus);
 		if (!r)
 			return -ENOENT;
 		rc = pci_dev_create_locked(bus, &r->desc, r->secondary, &d);
@@ -107,12 +118,14 @@ static int find_next(struct pci *pci, struct pci_dev **out)
 	return 0;
 }
 
-int pci_rescan(struct pci *pci)
+int pci_rescan(struct pci *pci, struct pci_dev *from)
 {
+	/* Compared only, so it does no harm when it goes meanwhile. */
+	const struct pci_bus *top = from ? from->bus : NULL;
 	struct pci_dev *d;
 	int rc;
 
-	while ((rc = find_next(pci, &d)) == 0) {
+	while ((rc = find_next(pci, top, &d)) == 0) {
 		dev_autoprobe(&d->dev);
 		dev_put(&d->dev);
 	}

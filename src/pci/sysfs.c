@@ -420,12 +420,15 @@ int pci_sysfs_add(struct pci_dev *d)
 		rc = pci_sysfs_group_add(d);
 	if (rc == 0)
 		rc = pci_sysfs_unit_add(d);
+	if (rc == 0)
+		rc = pci_sriov_add(d);
 	return rc;
 }
 
 void pci_sysfs_remove(struct pci_dev *d)
 {
 	/* Its own directory went with dev_del(). */
+	pci_sriov_remove(d);
 	pci_sysfs_unit_remove(d);
 	pci_sysfs_group_remove(d);
 }

@@ -38,24 +38,21 @@ static bool type_is(const char *buf, const char *type)
 	return strncmp(buf, type, n) == 0 && (buf[n] == 0 || (buf[n] == '\n' && buf[n + 1] == 0));
 }
 
-/*
- * The order of the checks is the spec's (10, 1.7). A change that passes them all is not carried out: default domains
- * are made once, and a type other than the present one is refused as a conflict with what the devices demand.
- */
 static ssize_t type_store(void *priv, struct task *t, const char *buf, size_t n)
 {
+	static const char *const types[] = { "identity", "DMA", "DMA-FQ" };
 	struct pci_sysfs_group *s = priv;
-	const char *now = iommu_group_type(s->group);
+	const char *type = NULL;
+	int rc;
 
 	if (!task_capable(t, TASK_CAP_SYS_ADMIN) || !task_capable(t, TASK_CAP_SYS_RAWIO))
 		return -EACCES;
-	if (strcmp(now, "unknown") == 0)
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++)
+		type = type_is(buf, types[i]) ? types[i] : type;
+	if (!type && !type_is(buf, "auto"))
 		return -EINVAL;
-	if (!type_is(buf, "identity") && !type_is(buf, "DMA") && !type_is(buf, "DMA-FQ") && !type_is(buf, "auto"))
-		return -EINVAL;
-	if (iommu_group_claimed(s->group))
-		return -EPERM;
-	return type_is(buf, now) || type_is(buf, "auto") ? (ssize_t)n : -EINVAL;
+	rc = iommu_group_set_type(s->group, type);
+	return rc ? rc : (ssize_t)n;
 }
 
 static int name_show(void *priv, FILE *out)
@@ -264,7 +261,7 @@ static const struct attr unit_attrs[] = {
 
 static bool is_intel(const struct iommu_unit *u)
 {
-	return strncmp(u->name, "dmar", 4) == 0 || strncmp(u->name, "intel", 5) == 0;
+	return u->kind == IOMMU_INTEL;
 }
 
 static struct pci_sysfs_unit *unit_find(struct pci *pci, const struct iommu_unit *unit)

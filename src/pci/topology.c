@@ -169,6 +169,7 @@ static void unplug_one(struct pci_dev *d)
 
 void pci_dev_unplug_locked(struct pci_dev *d)
 {
+	pci_sriov_unplug_locked(d);
 	for (;;) {
 		struct pci_dev *child = NULL;
 

@@ -81,7 +81,7 @@ static int fake_unplug(struct dev *dev)
 
 static atomic_int rescans;
 
-static int fake_rescan(struct bus *b)
+static int fake_rescan(struct bus *b, struct dev *dev)
 {
 	rescans++;
 	return 0;
