@@ -20,6 +20,8 @@ enum lock_rank {
 	RANK_VFIO_CONTAINER, /* vfio: one container */
 	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
 	RANK_VFIO_DEVICE,    /* vfio: references on devices, for who waits for the last */
+	RANK_TYPE1_DEVICES,  /* vfio: devices of an instance that are told of unmaps; held over their callback */
+	RANK_VFIO_EMULATED,  /* vfio/emulated: one device */
 	RANK_TYPE1,          /* vfio: one type1 instance */
 	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */

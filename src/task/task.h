@@ -73,6 +73,8 @@ struct mm_ops {
 	/* RLIMIT_MEMLOCK of the process, in bytes; UINT64_MAX: none */
 	uint64_t (*memlock_limit)(struct mm *mm);
 	void (*free)(struct mm *mm); /* after the last mm_put() */
+	/* Does anybody still run in it? NULL: as far as is known */
+	bool (*alive)(struct mm *mm);
 };
 
 struct mm {
@@ -92,6 +94,11 @@ static inline void mm_put(struct mm *mm)
 {
 	if (mm && ref_put(&mm->ref))
 		mm->ops->free(mm);
+}
+
+static inline bool mm_alive(struct mm *mm)
+{
+	return !mm->ops->alive || mm->ops->alive(mm);
 }
 
 /**

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Containers: what each open of /dev/vfio/vfio makes. A container is a list of groups and, once SET_IOMMU
- * has chosen one, a backend that answers the rest of the requests. There is one backend, type1; a second one
- * (No-IOMMU) would make container->type1 a pair of ops and instance, and the two kinds of group exclusive.
+ * has chosen one, a backend that answers the rest of the requests. Groups without IOMMU and others never
+ * share a container, and each backend takes one of the two kinds.
+ *
+ * Joining claims the group's DMA and attaches it to the backend: the group is "admitted". A kernel without
+ * ownership (spec 10, 2.8) lets a group join that host drivers still use, and refuses to open its devices.
+ * Here such a group is in the container but not admitted: its DMA stays the host's until a device is opened
+ * at a moment when nobody else uses it. So even then no program's mappings are ever behind a host driver.
  *
  * A request to the backend holds a reference on it but no lock, as it copies from the caller; if the last
  * group leaves meanwhile it finds a backend without domains, and answers as a container without backend.
@@ -10,7 +15,6 @@
  */
 #include "vfio/priv.h"
 #include "abi/vfio.h"
-#include "vfio/type1.h"
 #include <assert.h>
 #include <sys/sysmacros.h>
 
@@ -18,34 +22,63 @@ static void container_put(struct vfio_container *c)
 {
 	if (!ref_put(&c->ref))
 		return;
-	assert(TAILQ_EMPTY(&c->groups) && !c->type1);
+	assert(TAILQ_EMPTY(&c->groups) && !c->backend);
 	mutex_fini(&c->lock);
 	free(c);
 }
 
 /* ---- groups ---- */
 
-static int attach_locked(struct vfio_container *c, struct vfio_group *g)
+/* Only the IOMMU's own groups have DMA that can be owned. */
+static int claim(struct vfio_group *g)
 {
-	int rc = iommu_group_claim(g->iommu, g);
+	return g->type == VFIO_GROUP_IOMMU ? iommu_group_claim(g->iommu, g) : 0;
+}
+
+static void release(struct vfio_group *g)
+{
+	if (g->type == VFIO_GROUP_IOMMU)
+		iommu_group_release(g->iommu);
+}
+
+static int admit_locked(struct vfio_container *c, struct vfio_group *g)
+{
+	int rc = claim(g);
 
 	if (rc)
 		return rc;
-	if (c->type1) {
-		rc = vfio_type1_attach(c->type1, g->iommu);
+	if (c->backend) {
+		rc = c->backend->ops->attach(c->backend, g);
 		if (rc) {
-			iommu_group_release(g->iommu);
+			release(g);
 			return rc;
 		}
 	}
+	g->admitted = true;
+	return 0;
+}
+
+static int attach_locked(struct vfio_container *c, struct vfio_group *g)
+{
+	bool noiommu = g->type == VFIO_GROUP_NOIOMMU;
+	int rc;
+
+	if (!TAILQ_EMPTY(&c->groups) && c->noiommu != noiommu)
+		return -EPERM;
+	rc = admit_locked(c, g);
+	if (rc && (rc != -EPERM || vfio_has(c->vfio, VFIO_WITHOUT_DMA_OWNER)))
+		return rc;
+	c->noiommu = noiommu;
 	TAILQ_INSERT_HEAD(&c->groups, g, container_link);
 	return 0;
 }
 
-int vfio_container_attach(struct vfio_container *c, struct vfio_group *g)
+int vfio_container_attach(struct vfio_container *c, struct vfio_group *g, struct task *t)
 {
-	int rc;
+	int rc = vfio_noiommu_allowed(g, t);
 
+	if (rc)
+		return rc;
 	mutex_lock(&c->lock);
 	rc = attach_locked(c, g);
 	mutex_unlock(&c->lock);
@@ -60,27 +93,43 @@ int vfio_container_attach(struct vfio_container *c, struct vfio_group *g)
 void vfio_container_detach(struct vfio_group *g)
 {
 	struct vfio_container *c = g->container;
+	struct vfio_backend *unused = NULL;
 
 	assert(g->container_users == 1);
 	mutex_lock(&c->lock);
-	if (c->type1)
-		vfio_type1_detach(c->type1, g->iommu);
-	iommu_group_release(g->iommu);
+	if (g->admitted) {
+		if (c->backend)
+			c->backend->ops->detach(c->backend, g);
+		release(g);
+		g->admitted = false;
+	}
 	TAILQ_REMOVE(&c->groups, g, container_link);
 	if (TAILQ_EMPTY(&c->groups)) {
-		vfio_type1_put(c->type1);
-		c->type1 = NULL;
+		unused = c->backend;
+		c->backend = NULL;
 	}
 	mutex_unlock(&c->lock);
+	vfio_backend_put(unused);
 	g->container = NULL;
 	g->container_users = 0;
 	container_put(c);
 }
 
-bool vfio_container_ready(struct vfio_container *c)
+int vfio_container_use(struct vfio_group *g, struct task *t, struct vfio_backend **out)
 {
+	struct vfio_container *c = g->container;
+	int rc;
+
 	SCOPED_LOCK(&c->lock);
-	return c->type1 != NULL;
+	if (!c->backend)
+		return -EINVAL;
+	rc = vfio_noiommu_allowed(g, t);
+	if (rc)
+		return rc;
+	if (!g->admitted && admit_locked(c, g))
+		return -EINVAL;
+	*out = c->backend;
+	return 0;
 }
 
 /* ---- requests ---- */
@@ -90,20 +139,38 @@ static long get_api_version_ioctl(struct vfio_container *c, struct task *t, uint
 	return VFIO_API_VERSION;
 }
 
-static long check_extension_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
+/* In the order in which they are asked. */
+static const struct vfio_backend_ops *const backends[] = { &vfio_type1_ops, &vfio_noiommu_ops };
+
+static bool suits_locked(struct vfio_container *c, const struct vfio_backend_ops *ops)
 {
-	SCOPED_LOCK(&c->lock);
-	return vfio_type1_check_extension(c->type1, arg);
+	return vfio_has(c->vfio, ops->option) && (TAILQ_EMPTY(&c->groups) || c->noiommu == ops->noiommu);
 }
 
-/* Attach every group of the container to a new instance; none stays attached on failure. */
-static int attach_all_locked(struct vfio_container *c, struct vfio_type1 *type1)
+static long check_extension_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
+{
+	int answer = 0;
+
+	SCOPED_LOCK(&c->lock);
+	if (c->backend)
+		return c->backend->ops->check_extension(c->vfio, c->backend, arg);
+	for (size_t i = 0; i < ARRAY_SIZE(backends) && answer <= 0; i++) {
+		if (suits_locked(c, backends[i]))
+			answer = backends[i]->check_extension(c->vfio, NULL, arg);
+	}
+	return answer;
+}
+
+/* Attach every admitted group of the container to a new instance; none stays attached on failure. */
+static int attach_all_locked(struct vfio_container *c, struct vfio_backend *b)
 {
 	struct vfio_group *g, *undo;
 	int rc;
 
 	TAILQ_FOREACH(g, &c->groups, container_link) {
-		rc = vfio_type1_attach(type1, g->iommu);
+		if (!g->admitted)
+			continue;
+		rc = b->ops->attach(b, g);
 		if (rc)
 			goto err;
 	}
@@ -113,31 +180,39 @@ err:
 	TAILQ_FOREACH(undo, &c->groups, container_link) {
 		if (undo == g)
 			break;
-		vfio_type1_detach(type1, undo->iommu);
+		if (undo->admitted)
+			b->ops->detach(b, undo);
 	}
+	return rc;
+}
+
+static int choose_locked(struct vfio_container *c, const struct vfio_backend_ops *ops, struct task *t, uint64_t type)
+{
+	struct vfio_backend *b;
+	int rc = ops->create(c->vfio, t, type, &b);
+
+	if (rc)
+		return rc;
+	rc = attach_all_locked(c, b);
+	if (rc)
+		vfio_backend_put(b);
+	else
+		c->backend = b;
 	return rc;
 }
 
 static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
 {
-	struct vfio_type1 *type1;
-	int rc;
+	int rc = -ENODEV;
 
 	SCOPED_LOCK(&c->lock);
-	if (TAILQ_EMPTY(&c->groups) || c->type1)
+	if (TAILQ_EMPTY(&c->groups) || c->backend)
 		return -EINVAL;
-	if (vfio_type1_check_extension(NULL, arg) <= 0)
-		return -ENODEV;
-	rc = vfio_type1_create(c->vfio, arg, &type1);
-	if (rc)
-		return rc;
-	rc = attach_all_locked(c, type1);
-	if (rc) {
-		vfio_type1_put(type1);
-		return rc;
+	for (size_t i = 0; i < ARRAY_SIZE(backends) && rc; i++) {
+		if (suits_locked(c, backends[i]) && backends[i]->check_extension(c->vfio, NULL, arg) > 0)
+			rc = choose_locked(c, backends[i], t, arg);
 	}
-	c->type1 = type1;
-	return 0;
+	return rc;
 }
 
 VFIO_IOCTL_TABLE(container_ioctl, struct vfio_container);
@@ -149,16 +224,18 @@ static const struct container_ioctl container_ioctls[] = {
 
 static long backend_ioctl(struct vfio_container *c, struct task *t, unsigned cmd, uint64_t arg)
 {
-	struct vfio_type1 *type1;
+	struct vfio_backend *b;
 	long rc;
 
 	mutex_lock(&c->lock);
-	type1 = vfio_type1_get(c->type1);
+	b = c->backend;
+	if (b)
+		ref_get(&b->ref);
 	mutex_unlock(&c->lock);
-	if (!type1)
+	if (!b)
 		return -EINVAL;
-	rc = vfio_type1_ioctl(type1, t, cmd, arg);
-	vfio_type1_put(type1);
+	rc = b->ops->ioctl(b, t, cmd, arg);
+	vfio_backend_put(b);
 	return rc;
 }
 

@@ -85,24 +85,36 @@ void vfio_device_put(struct vfio_device_priv *p)
 
 /* ---- first open and last close ---- */
 
-static int open_locked(struct vfio_device_priv *p)
+static int first_open_locked(struct vfio_device_priv *p, struct vfio_backend *b)
 {
 	struct vfio_group *g = p->group;
+	int rc = p->v->ops->open ? p->v->ops->open(p->v) : 0;
+
+	if (rc)
+		return rc;
+	g->container_users++;
+	p->group_file = file_get(g->open_file);
+	p->backend = b;
+	if (b->ops->device_open)
+		b->ops->device_open(b, p);
+	return 0;
+}
+
+static int open_locked(struct vfio_device_priv *p, struct task *t)
+{
+	struct vfio_backend *b = NULL;
 	int rc = 0;
 
-	if (atomic_load(&p->open_count) == 0 && !vfio_container_ready(g->container))
-		return -EINVAL;
+	if (atomic_load(&p->open_count) == 0)
+		rc = vfio_container_use(p->group, t, &b);
+	if (rc)
+		return rc;
 	SCOPED_LOCK(&p->set->lock);
-	if (atomic_load(&p->open_count) == 0) {
-		if (p->v->ops->open)
-			rc = p->v->ops->open(p->v);
-		if (rc)
-			return rc;
-		g->container_users++;
-		p->group_file = file_get(g->open_file);
-	}
-	atomic_fetch_add(&p->open_count, 1);
-	return 0;
+	if (b)
+		rc = first_open_locked(p, b);
+	if (!rc)
+		atomic_fetch_add(&p->open_count, 1);
+	return rc;
 }
 
 /* Returns the group's file when nobody has the device open any more, to be put without locks. */
@@ -114,6 +126,9 @@ static struct file *close_locked(struct vfio_device_priv *p)
 	if (atomic_load(&p->open_count) == 1) {
 		if (p->v->ops->close)
 			p->v->ops->close(p->v);
+		if (p->backend->ops->device_close)
+			p->backend->ops->device_close(p->backend, p);
+		p->backend = NULL;
 		group_file = p->group_file;
 		p->group_file = NULL;
 		p->group->container_users--;
@@ -271,39 +286,50 @@ int vfio_device_open(struct vfio_device_priv *p, struct task *t, struct file **o
 
 	if (!p->group->container)
 		return -EINVAL;
-	rc = open_locked(p);
+	rc = open_locked(p, t);
 	if (rc)
 		return rc;
 	rc = file_create(t, &device_file_ops, p, O_RDWR, 0600, out);
 	if (rc)
 		file_put(close_locked(p)); /* never the last reference: the caller is in a call on that file */
+	else
+		vfio_noiommu_warn(p->group, p->v->dev->name, t);
 	return rc;
 }
 
 /* ---- registration ---- */
+
+static void device_name(const struct vfio_device_priv *p, char name[32])
+{
+	snprintf(name, 32, "%svfio%u", p->group->type == VFIO_GROUP_NOIOMMU ? "noiommu-" : "", p->index);
+}
 
 /* Called with vfio->lock held. What the group node needs is made by the group. */
 static int device_tree_init(struct vfio_device_priv *p)
 {
 	const char *dir = p->v->dev->sysfs;
 	struct tree *tree = p->vfio->tree;
-	char path[320];
+	char path[320], name[32];
 	int rc;
 
-	snprintf(path, sizeof(path), "%s/vfio-dev/vfio%u", dir, p->index);
+	device_name(p, name);
+	snprintf(path, sizeof(path), "%s/vfio-dev/%s", dir, name);
 	rc = tree_dir(tree, path);
 	if (!rc)
 		rc = tree_linkf(tree, dir, "%s/device", path);
 	if (!rc)
 		rc = tree_linkf(tree, "/sys/class/vfio-dev", "%s/subsystem", path);
 	if (!rc)
-		rc = tree_linkf(tree, path, "/sys/class/vfio-dev/vfio%u", p->index);
+		rc = tree_linkf(tree, path, "/sys/class/vfio-dev/%s", name);
 	return rc;
 }
 
 static void device_tree_fini(struct vfio_device_priv *p)
 {
-	tree_removef(p->vfio->tree, "/sys/class/vfio-dev/vfio%u", p->index);
+	char name[32];
+
+	device_name(p, name);
+	tree_removef(p->vfio->tree, "/sys/class/vfio-dev/%s", name);
 	tree_removef(p->vfio->tree, "%s/vfio-dev", p->v->dev->sysfs);
 }
 
@@ -326,11 +352,13 @@ static int register_locked(struct vfio *vfio, struct vfio_device_priv *p)
 
 	if (rc)
 		return rc;
-	rc = vfio_group_join(vfio, iommu_dev_group(v->iommu), &p->group);
+	rc = vfio_group_join(vfio, v, &p->group);
 	if (rc)
 		goto err_index;
 	rc = -EINVAL;
-	if (registered_locked(p->group, v) || !iommu_dev_unit(v->iommu)->coherent)
+	if (registered_locked(p->group, v))
+		goto err_group;
+	if (p->group->type == VFIO_GROUP_IOMMU && !iommu_dev_unit(v->iommu)->coherent)
 		goto err_group;
 	rc = -ENOMEM;
 	p->set = set_get(vfio, v->set_key ? v->set_key : v);
@@ -349,7 +377,7 @@ err_tree:
 	device_tree_fini(p);
 	set_put(p->set);
 err_group:
-	vfio_group_leave(p->group);
+	vfio_group_leave(p->group, v);
 err_index:
 	ids_free(&vfio->indexes, p->index);
 	return rc;
@@ -429,7 +457,7 @@ void vfio_unregister(struct vfio_device *v)
 	device_tree_fini(p);
 	wait_released(p);
 	mutex_lock(&vfio->lock);
-	vfio_group_leave(p->group);
+	vfio_group_leave(p->group, v);
 	set_put(p->set);
 	ids_free(&vfio->indexes, p->index);
 	mutex_unlock(&vfio->lock);

@@ -46,8 +46,8 @@ static const struct attr group_attrs[] = {
 
 static void group_tree_fini(struct vfio_group *g)
 {
-	tree_removef(g->vfio->tree, "/dev/vfio/%u", g->id);
-	tree_removef(g->vfio->tree, "/sys/class/vfio/%u", g->id);
+	tree_removef(g->vfio->tree, "/dev/vfio/%s", g->node);
+	tree_removef(g->vfio->tree, "/sys/class/vfio/%s", g->node);
 }
 
 static int group_tree_init(struct vfio_group *g)
@@ -55,15 +55,16 @@ static int group_tree_init(struct vfio_group *g)
 	char path[64];
 	int rc;
 
-	snprintf(path, sizeof(path), "/sys/class/vfio/%u", g->id);
+	snprintf(path, sizeof(path), "/sys/class/vfio/%s", g->node);
 	rc = tree_attrs(g->vfio->tree, path, group_attrs, g);
 	if (rc)
 		return rc;
-	snprintf(path, sizeof(path), "/dev/vfio/%u", g->id);
+	snprintf(path, sizeof(path), "/dev/vfio/%s", g->node);
 	return tree_chr(g->vfio->tree, path, 0600, makedev(VFIO_GROUP_MAJOR, g->minor), group_open, g);
 }
 
-static int group_create(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out)
+/* @ig: a reference goes to the group. */
+static int group_create(struct vfio *vfio, struct iommu_group *ig, enum vfio_group_type type, struct vfio_group **out)
 {
 	struct vfio_group *g = calloc(1, sizeof(*g));
 	int rc;
@@ -75,10 +76,12 @@ static int group_create(struct vfio *vfio, struct iommu_group *ig, struct vfio_g
 	ref_init(&g->ref);
 	TAILQ_INIT(&g->devices);
 	g->id = iommu_group_id(ig);
+	g->type = type;
+	snprintf(g->node, sizeof(g->node), "%s%u", type == VFIO_GROUP_NOIOMMU ? "noiommu-" : "", g->id);
 	rc = ids_alloc(&vfio->minors, &g->minor);
 	if (rc)
 		goto err_free;
-	g->iommu = iommu_group_get(ig);
+	g->iommu = ig;
 	rc = group_tree_init(g);
 	if (rc)
 		goto err_tree;
@@ -88,35 +91,72 @@ static int group_create(struct vfio *vfio, struct iommu_group *ig, struct vfio_g
 
 err_tree:
 	group_tree_fini(g);
-	iommu_group_put(g->iommu);
 	ids_free(&vfio->minors, g->minor);
 err_free:
 	vfio_group_put(g);
 	return rc;
 }
 
-int vfio_group_join(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out)
+/* A device that no IOMMU has grouped. */
+static int join_fake(struct vfio *vfio, struct vfio_device *v, struct vfio_group **out)
 {
-	struct vfio_group *g;
+	enum vfio_group_type type = v->iommu ? VFIO_GROUP_NOIOMMU : VFIO_GROUP_EMULATED;
+	struct iommu_group *ig;
+	int rc;
 
-	if (!ig)
+	if (type == VFIO_GROUP_NOIOMMU && !atomic_load(&vfio->noiommu))
 		return -EINVAL;
-	TAILQ_FOREACH(g, &vfio->groups, link) {
-		if (g->iommu == ig)
-			break;
-	}
-	if (!g) {
-		int rc = group_create(vfio, ig, &g);
-
+	if (type == VFIO_GROUP_NOIOMMU && !vfio->ram) {
+		rc = vfio_ram_create(vfio->mem, &vfio->ram);
 		if (rc)
 			return rc;
+		rc = vfio_pagemap_init(vfio);
+		if (rc) {
+			vfio_pagemap_fini(vfio);
+			vfio_ram_destroy(vfio->ram);
+			vfio->ram = NULL;
+			return rc;
+		}
 	}
-	g->ndevices++;
-	*out = g;
-	return 0;
+	rc = vfio_fake_group_create(vfio, v, &ig);
+	if (rc)
+		return rc;
+	rc = group_create(vfio, ig, type, out);
+	if (rc)
+		vfio_fake_group_destroy(vfio, v, ig);
+	else if (type == VFIO_GROUP_NOIOMMU)
+		vfio_noiommu_taint(vfio, v->dev->name);
+	return rc;
 }
 
-void vfio_group_leave(struct vfio_group *g)
+static int join_iommu(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out)
+{
+	struct vfio_group *g;
+	int rc;
+
+	TAILQ_FOREACH(g, &vfio->groups, link) {
+		if (g->iommu == ig) {
+			*out = g;
+			return 0;
+		}
+	}
+	rc = group_create(vfio, iommu_group_get(ig), VFIO_GROUP_IOMMU, out);
+	if (rc)
+		iommu_group_put(ig);
+	return rc;
+}
+
+int vfio_group_join(struct vfio *vfio, struct vfio_device *v, struct vfio_group **out)
+{
+	struct iommu_group *ig = v->iommu ? iommu_dev_group(v->iommu) : NULL;
+	int rc = ig ? join_iommu(vfio, ig, out) : join_fake(vfio, v, out);
+
+	if (!rc)
+		(*out)->ndevices++;
+	return rc;
+}
+
+void vfio_group_leave(struct vfio_group *g, struct vfio_device *v)
 {
 	struct vfio *vfio = g->vfio;
 	struct iommu_group *ig;
@@ -134,7 +174,10 @@ void vfio_group_leave(struct vfio_group *g)
 	g->iommu = NULL;
 	mutex_unlock(&g->lock);
 	ids_free(&vfio->minors, g->minor);
-	iommu_group_put(ig);
+	if (g->type == VFIO_GROUP_IOMMU)
+		iommu_group_put(ig);
+	else
+		vfio_fake_group_destroy(vfio, v, ig);
 	vfio_group_put(g);
 }
 
@@ -151,10 +194,9 @@ static long get_status_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
 	mutex_lock(&g->lock);
 	if (!g->iommu)
 		rc = -ENODEV;
-	else if (g->container)
-		st.flags = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
-	else if (!iommu_group_claimed(g->iommu))
-		st.flags = VFIO_GROUP_FLAGS_VIABLE;
+	else
+		st.flags = (g->container ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0) |
+			   (g->admitted || !iommu_group_claimed(g->iommu) ? VFIO_GROUP_FLAGS_VIABLE : 0);
 	mutex_unlock(&g->lock);
 	if (rc)
 		return rc;
@@ -162,7 +204,7 @@ static long get_status_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
 }
 
 /* @foreign: the descriptor is open, but not one of the machine's files. */
-static int set_container(struct vfio_group *g, struct file *f, bool foreign)
+static int set_container(struct vfio_group *g, struct file *f, bool foreign, struct task *t)
 {
 	struct vfio_container *c;
 
@@ -172,7 +214,7 @@ static int set_container(struct vfio_group *g, struct file *f, bool foreign)
 	if (!g->iommu)
 		return -ENODEV;
 	c = foreign ? NULL : vfio_container_of(f);
-	return c ? vfio_container_attach(c, g) : -EBADFD;
+	return c ? vfio_container_attach(c, g, t) : -EBADFD;
 }
 
 static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
@@ -188,7 +230,7 @@ static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t a
 	foreign = rc == -EBADFD;
 	if (rc && !foreign)
 		return rc;
-	rc = set_container(g, f, foreign);
+	rc = set_container(g, f, foreign, t);
 	file_put(f);
 	return rc;
 }
@@ -284,6 +326,9 @@ static int group_open(void *priv, struct task *t, int oflags, struct file **out)
 	SCOPED_LOCK(&g->lock);
 	if (!g->iommu)
 		return -ENODEV;
+	rc = vfio_noiommu_allowed(g, t);
+	if (rc)
+		return rc;
 	if (g->open_file)
 		return -EBUSY;
 	rc = file_create(t, &group_file_ops, g, oflags, S_IFCHR | 0600, &f);
@@ -314,7 +359,7 @@ static void group_user(struct vfio_group *g, struct vfio_user *out)
 {
 	struct vfio_device_priv *p;
 
-	snprintf(out->node, sizeof(out->node), "/dev/vfio/%u", g->id);
+	snprintf(out->node, sizeof(out->node), "/dev/vfio/%s", g->node);
 	out->group_open = true;
 	out->pid = g->open_file->opener;
 	memcpy(out->comm, g->open_file->opener_comm, sizeof(out->comm));

@@ -4,17 +4,17 @@
  *
  *	group file --> group --> iommu group        device file --> device (a registration)
  *	     ^           |                                              |
- *	     |           +--> container --> type1 instance              +--> set
+ *	     |           +--> container --> backend instance            +--> set
  *	     +---- device, while it is open
  *
  * A group object lives while a device is registered in it or its file is open; without devices it is dead:
  * it has lost its iommu group, its node and its container. A container lives while its file is open or a
- * group is in it, its type1 instance until the last group leaves. An open device holds the group's file, so
+ * group is in it, its backend's instance until the last group leaves. An open device holds the group's file, so
  * a program may close its files in any order (spec 10, 3.16).
  *
  * No lock is held over a copy from or to a caller's memory: a hostile caller can make that last for ever.
  *
- * Lock order: vfio->lock, group->lock, container->lock, set->lock, type1, vfio->device_lock. Nodes are
+ * Lock order: vfio->lock, group->lock, container->lock, set->lock, vfio->device_lock, type1. Nodes are
  * removed under vfio->lock alone, as removal waits for opens under way, which take group->lock.
  */
 #ifndef UVFIO_VFIO_PRIV_H
@@ -31,7 +31,7 @@
 #define VFIO_REQUEST_MS      10000u
 
 struct vfio_container;
-struct vfio_type1;
+struct vfio_ram;
 
 TAILQ_HEAD(vfio_group_list, vfio_group);
 LIST_HEAD(vfio_set_list, vfio_set);
@@ -61,7 +61,16 @@ struct vfio {
 	/* module parameters */
 	atomic_bool allow_unsafe_interrupts, disable_hugepages; /* [a] */
 	atomic_uint dma_entry_limit; /* [a] */
+	atomic_bool noiommu;         /* [a] */
+	unsigned without;            /* [I] enum vfio_without */
+	atomic_ulong tainted;        /* [a] /proc/sys/kernel/tainted */
+	struct vfio_ram *ram;        /* [l] made for the first device without IOMMU; NULL: none yet */
 };
+
+static inline bool vfio_has(const struct vfio *vfio, enum vfio_without what)
+{
+	return !(vfio->without & what);
+}
 
 /* One requests table entry; each file type has a table of its own. */
 #define VFIO_IOCTL_TABLE(name, object)                                        \
@@ -88,7 +97,16 @@ struct vfio_device_priv {
 	unsigned refs;              /* [vfio->device_lock] 1 for the registration, 1 for each device file */
 	atomic_uint open_count;     /* changed under group lock and set lock, read under either */
 	struct file *group_file;    /* [group lock] held while open_count > 0 */
+	struct vfio_backend *backend; /* as open_count; the container's, borrowed, while it is open */
 	TAILQ_ENTRY(vfio_device_priv) link; /* [group lock] */
+	LIST_ENTRY(vfio_device_priv) backend_link; /* the backend's, while open */
+};
+
+/* What a group is (spec 10, 3.2). */
+enum vfio_group_type {
+	VFIO_GROUP_IOMMU,    /* of the IOMMU: its DMA is claimed */
+	VFIO_GROUP_EMULATED, /* a device that does no DMA; its iommu group is a number and a name */
+	VFIO_GROUP_NOIOMMU,  /* a device that no IOMMU restrains; likewise */
 };
 
 /*
@@ -101,15 +119,58 @@ struct vfio_group {
 	struct ref ref;             /* devices, the open file, opens under way */
 	unsigned id;                /* [I] of the iommu group */
 	unsigned minor;             /* [I] */
+	enum vfio_group_type type;  /* [I] */
+	char node[24];              /* [I] "7", "noiommu-7" */
 	struct iommu_group *iommu;  /* [g] NULL: dead */
 	struct file *open_file;     /* [g] one opener at a time; not a reference: the file's release clears it */
 	struct vfio_container *container; /* [g] with a reference; NULL: none set */
 	unsigned container_users;   /* [g] 1 for the group, 1 for each open device; 0: no container */
+	bool admitted;              /* [g] [container->lock] claimed and in the backend, see container.c */
 	TAILQ_HEAD(, vfio_device_priv) devices; /* [g] newest first; those that can be found by name */
 	unsigned ndevices;          /* [vfio->lock] registrations, those that wait to go included */
 	TAILQ_ENTRY(vfio_group) link;           /* [vfio->lock] */
 	TAILQ_ENTRY(vfio_group) container_link; /* [container->lock] */
 };
+
+/*
+ * What a container gets its address space from: type1, or none (noiommu.c). SET_IOMMU makes an instance.
+ */
+struct vfio_backend;
+struct vfio_backend_ops {
+	const char *name;
+	enum vfio_without option; /* the kernel has it unless this says otherwise */
+	bool noiommu;             /* for No-IOMMU groups, and for no others */
+	/* CHECK_EXTENSION; @b NULL: before SET_IOMMU */
+	int (*check_extension)(struct vfio *vfio, struct vfio_backend *b, uint64_t extension);
+	/* SET_IOMMU by @t, of a type that check_extension() says 1 to. One reference. */
+	int (*create)(struct vfio *vfio, struct task *t, uint64_t type, struct vfio_backend **out);
+	void (*destroy)(struct vfio_backend *b); /* after the last put; every group is detached */
+	int (*attach)(struct vfio_backend *b, struct vfio_group *g);
+	void (*detach)(struct vfio_backend *b, struct vfio_group *g);
+	/* The container's other requests. -ENOTTY: not one of them. Context: no lock held */
+	long (*ioctl)(struct vfio_backend *b, struct task *t, unsigned cmd, uint64_t arg);
+	/* Below: NULL when there are no pages to pin. A device of the container opens first, closes last. */
+	void (*device_open)(struct vfio_backend *b, struct vfio_device_priv *p);
+	void (*device_close)(struct vfio_backend *b, struct vfio_device_priv *p);
+	/* As vfio_pin_pages() and its like, checked so far as they need no backend */
+	int (*pin)(struct vfio_backend *b, struct vfio_group *g, iova_t iova, int npages, unsigned prot, phys_t *phys);
+	void (*unpin)(struct vfio_backend *b, iova_t iova, int npages);
+	int (*dma_rw)(struct vfio_backend *b, struct task *t, iova_t iova, void *data, size_t n, bool write);
+};
+
+/* An instance; the backend's own begins with it. */
+struct vfio_backend {
+	const struct vfio_backend_ops *ops;
+	struct ref ref; /* the container, requests under way */
+};
+
+extern const struct vfio_backend_ops vfio_type1_ops, vfio_noiommu_ops;
+
+static inline void vfio_backend_put(struct vfio_backend *b)
+{
+	if (b && ref_put(&b->ref))
+		b->ops->destroy(b);
+}
 
 /*
  * What /dev/vfio/vfio opens: a set of groups that share one address space.
@@ -120,18 +181,19 @@ struct vfio_container {
 	struct mutex lock;             /* RANK_VFIO_CONTAINER */
 	struct ref ref;                /* the file, each group */
 	struct vfio_group_list groups; /* [c] newest first */
-	struct vfio_type1 *type1;      /* [c] the backend, with a reference; NULL: not chosen yet */
+	bool noiommu;                  /* [c] what kind of groups it has, if any */
+	struct vfio_backend *backend;  /* [c] with a reference; NULL: not chosen yet */
 };
 
 /* ---- group.c ---- */
 
 /**
  * vfio_group_join - find or make the group of a device, and count the device in
- * Context: vfio->lock held. Return: 0; -EINVAL the device has no IOMMU group; -ENOMEM
+ * Context: vfio->lock held. Return: 0; -EINVAL the device has no IOMMU group and No-IOMMU is off; -ENOMEM
  */
-int vfio_group_join(struct vfio *vfio, struct iommu_group *ig, struct vfio_group **out) REQUIRES(&vfio->lock);
+int vfio_group_join(struct vfio *vfio, struct vfio_device *v, struct vfio_group **out) REQUIRES(&vfio->lock);
 /** vfio_group_leave - count a device out; without devices the group dies. Context: vfio->lock held */
-void vfio_group_leave(struct vfio_group *g);
+void vfio_group_leave(struct vfio_group *g, struct vfio_device *v);
 void vfio_group_put(struct vfio_group *g);
 
 /* ---- device.c ---- */
@@ -151,10 +213,47 @@ int vfio_container_open(void *priv, struct task *t, int oflags, struct file **ou
 /** vfio_container_of - the container behind a file, NULL: another kind of file */
 struct vfio_container *vfio_container_of(struct file *f);
 /** vfio_container_attach - SET_CONTAINER: claim the group and add it. Group lock held. Errnos of spec 10, 3.8 */
-int vfio_container_attach(struct vfio_container *c, struct vfio_group *g);
+int vfio_container_attach(struct vfio_container *c, struct vfio_group *g, struct task *t);
 /** vfio_container_detach - take the group out of its container, release the claim. Group lock held */
 void vfio_container_detach(struct vfio_group *g);
-/** vfio_container_ready - has the container of @g a backend? */
-bool vfio_container_ready(struct vfio_container *c);
+/**
+ * vfio_container_use - may devices of @g be opened? Group lock held.
+ * @out: the backend; it stays as long as the group does, so as long as a device is open
+ * Return: 0; -EINVAL no backend, or (kernels without ownership) the group is not viable; -EPERM
+ */
+int vfio_container_use(struct vfio_group *g, struct task *t, struct vfio_backend **out);
+
+/* ---- fake.c: groups that no IOMMU made ---- */
+
+/** vfio_fake_group_create - an iommu group of @v's own, in sysfs. -ENOMEM */
+int vfio_fake_group_create(struct vfio *vfio, struct vfio_device *v, struct iommu_group **out);
+/** vfio_fake_group_destroy - out of sysfs; drops the caller's reference */
+void vfio_fake_group_destroy(struct vfio *vfio, struct vfio_device *v, struct iommu_group *ig);
+
+/* ---- noiommu.c ---- */
+
+/** vfio_noiommu_allowed - has @t what each step of No-IOMMU needs? 0; -EPERM. Other groups: always 0 */
+int vfio_noiommu_allowed(const struct vfio_group *g, struct task *t);
+/** vfio_noiommu_taint - a group without IOMMU comes to be: the kernel is not what it was */
+void vfio_noiommu_taint(struct vfio *vfio, const char *device);
+/** vfio_noiommu_warn - @t has opened a device of @g; other groups: nothing happens */
+void vfio_noiommu_warn(const struct vfio_group *g, const char *device, struct task *t);
+/** vfio_noiommu_init - /proc/sys/kernel/tainted. 0; -ENOMEM. vfio_noiommu_fini - accepts what was never made */
+int vfio_noiommu_init(struct vfio *vfio);
+void vfio_noiommu_fini(struct vfio *vfio);
+
+/* ---- ram.c: memory by physical address ---- */
+
+/** vfio_ram_create - windows of @mem that lead to programs' memory. -ENOMEM */
+int vfio_ram_create(struct mem *mem, struct vfio_ram **out);
+void vfio_ram_destroy(struct vfio_ram *ram); /* no DMA may come any more; NULL is fine */
+/** vfio_ram_locate - the physical address of a page of @mm, given on first demand. -ENOMEM */
+int vfio_ram_locate(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t *out);
+
+/* ---- pagemap.c ---- */
+
+/** vfio_pagemap_init - /proc/self/pagemap is the machine's. 0; -ENOMEM. fini accepts what was never made */
+int vfio_pagemap_init(struct vfio *vfio);
+void vfio_pagemap_fini(struct vfio *vfio);
 
 #endif

@@ -8,7 +8,7 @@ uint64_t type1_pgsize(const struct vfio_type1 *t1)
 	return t1->pgsizes & -t1->pgsizes;
 }
 
-int vfio_type1_create(struct vfio *vfio, uint64_t type, struct vfio_type1 **out)
+static int type1_create(struct vfio *vfio, struct task *t, uint64_t type, struct vfio_backend **out)
 {
 	struct vfio_type1 *t1;
 
@@ -18,31 +18,31 @@ int vfio_type1_create(struct vfio *vfio, uint64_t type, struct vfio_type1 **out)
 	if (!t1)
 		return -ENOMEM;
 	t1->vfio = vfio;
-	ref_init(&t1->ref);
+	t1->backend.ops = &vfio_type1_ops;
+	ref_init(&t1->backend.ref);
 	t1->v2 = type == VFIO_TYPE1v2_IOMMU;
+	mutex_init(&t1->devices_lock, RANK_TYPE1_DEVICES);
 	mutex_init(&t1->lock, RANK_TYPE1);
+	cond_init(&t1->idle);
+	LIST_INIT(&t1->devices);
+	LIST_INIT(&t1->emulated);
 	RB_INIT(&t1->mappings);
 	LIST_INIT(&t1->domains);
 	t1->pgsizes = -(uint64_t)UVFIO_PAGE_SIZE;
 	t1->dma_avail = atomic_load(&vfio->dma_entry_limit);
-	*out = t1;
+	*out = &t1->backend;
 	return 0;
 }
 
-struct vfio_type1 *vfio_type1_get(struct vfio_type1 *t1)
+static void type1_destroy(struct vfio_backend *b)
 {
-	if (t1)
-		ref_get(&t1->ref);
-	return t1;
-}
+	struct vfio_type1 *t1 = type1_of(b);
 
-void vfio_type1_put(struct vfio_type1 *t1)
-{
-	if (!t1 || !ref_put(&t1->ref))
-		return;
-	assert(LIST_EMPTY(&t1->domains) && RB_EMPTY(&t1->mappings));
+	assert(type1_gone(t1) && RB_EMPTY(&t1->mappings) && LIST_EMPTY(&t1->devices));
 	free(t1->valid);
+	cond_fini(&t1->idle);
 	mutex_fini(&t1->lock);
+	mutex_fini(&t1->devices_lock);
 	free(t1);
 }
 
@@ -58,15 +58,24 @@ static bool all_enforce_coherency(struct vfio_type1 *t1)
 	return true;
 }
 
-int vfio_type1_check_extension(struct vfio_type1 *t1, uint64_t extension)
+static bool has_emulated(struct vfio_type1 *t1)
 {
+	SCOPED_LOCK(&t1->lock);
+	return !LIST_EMPTY(&t1->emulated);
+}
+
+static int type1_check_extension(struct vfio *vfio, struct vfio_backend *b, uint64_t extension)
+{
+	struct vfio_type1 *t1 = b ? type1_of(b) : NULL;
+
 	switch (extension) {
 	case VFIO_TYPE1_IOMMU:
 	case VFIO_TYPE1v2_IOMMU:
-	case VFIO_UNMAP_ALL:
 		return 1;
-	case VFIO_UPDATE_VADDR: /* 0 with an emulated group attached */
-		return t1 != NULL;
+	case VFIO_UNMAP_ALL:
+		return vfio_has(vfio, VFIO_WITHOUT_UNMAP_ALL);
+	case VFIO_UPDATE_VADDR:
+		return t1 && vfio_has(vfio, VFIO_WITHOUT_UPDATE_VADDR) && !has_emulated(t1);
 	case VFIO_DMA_CC_IOMMU:
 		return t1 && all_enforce_coherency(t1);
 	default:
@@ -74,19 +83,37 @@ int vfio_type1_check_extension(struct vfio_type1 *t1, uint64_t extension)
 	}
 }
 
-VFIO_IOCTL_TABLE(type1_ioctl, struct vfio_type1);
-static const struct type1_ioctl type1_ioctls[] = {
+VFIO_IOCTL_TABLE(type1_request, struct vfio_type1);
+static const struct type1_request type1_requests[] = {
 	{ VFIO_IOMMU_MAP_DMA, type1_map_ioctl },
 	{ VFIO_IOMMU_UNMAP_DMA, type1_unmap_ioctl },
 	{ VFIO_IOMMU_GET_INFO, type1_info_ioctl },
 	{ VFIO_IOMMU_DIRTY_PAGES, type1_dirty_ioctl },
 };
 
-long vfio_type1_ioctl(struct vfio_type1 *t1, struct task *t, unsigned cmd, uint64_t arg)
+static long type1_ioctl(struct vfio_backend *b, struct task *t, unsigned cmd, uint64_t arg)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(type1_ioctls); i++) {
-		if (type1_ioctls[i].cmd == cmd)
-			return type1_ioctls[i].fn(t1, t, arg);
+	struct vfio_type1 *t1 = type1_of(b);
+
+	for (size_t i = 0; i < ARRAY_SIZE(type1_requests); i++) {
+		if (type1_requests[i].cmd == cmd)
+			return type1_requests[i].fn(t1, t, arg);
 	}
 	return -ENOTTY;
 }
+
+const struct vfio_backend_ops vfio_type1_ops = {
+	.name = "type1",
+	.option = VFIO_WITHOUT_TYPE1,
+	.check_extension = type1_check_extension,
+	.create = type1_create,
+	.destroy = type1_destroy,
+	.attach = type1_attach,
+	.detach = type1_detach,
+	.ioctl = type1_ioctl,
+	.device_open = type1_device_open,
+	.device_close = type1_device_close,
+	.pin = type1_pin,
+	.unpin = type1_unpin,
+	.dma_rw = type1_dma_rw,
+};

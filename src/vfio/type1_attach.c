@@ -5,7 +5,8 @@
  * too. All checks come before anything of the instance changes.
  *
  * The valid ranges are what every domain can translate (the intersection of their apertures) without the
- * reserved regions of every group; they are computed anew whenever a group comes or goes.
+ * reserved regions of every group; they are computed anew whenever a group comes or goes. The group of an
+ * emulated device is only noted.
  */
 #include "vfio/type1.h"
 #include <assert.h>
@@ -131,17 +132,27 @@ static void pgsizes_update(struct vfio_type1 *t1)
 
 /* ---- attach ---- */
 
-static struct type1_group *group_find(struct vfio_type1 *t1, struct iommu_group *ig, struct type1_domain **in)
+static struct type1_group *find_in(struct type1_groups *groups, struct iommu_group *ig)
+{
+	struct type1_group *g;
+
+	LIST_FOREACH(g, groups, link) {
+		if (g->iommu == ig)
+			break;
+	}
+	return g;
+}
+
+struct type1_group *type1_group_find(struct vfio_type1 *t1, struct iommu_group *ig, struct type1_domain **in)
 {
 	struct type1_group *g;
 
 	LIST_FOREACH(*in, &t1->domains, link) {
-		LIST_FOREACH(g, &(*in)->groups, link) {
-			if (g->iommu == ig)
-				return g;
-		}
+		g = find_in(&(*in)->groups, ig);
+		if (g)
+			return g;
 	}
-	return NULL;
+	return find_in(&t1->emulated, ig);
 }
 
 /* Do the mappings there are fit behind @d and beside the reserved regions of @ig? */
@@ -202,12 +213,23 @@ static int replay(struct vfio_type1 *t1, struct type1_domain *d)
 	struct type1_mapping *m;
 
 	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m)) {
-		int rc = type1_domain_map(d->iommu, m);
+		int rc = type1_pin_mapping(t1, m);
 
+		if (!rc)
+			rc = type1_domain_map(d->iommu, m);
 		if (rc)
 			return rc; /* what is in the domain goes with it */
 	}
 	return 0;
+}
+
+/* Without any domain nothing stays pinned whole. */
+static void unpin_mappings(struct vfio_type1 *t1)
+{
+	struct type1_mapping *m;
+
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+		type1_unpin_mapping(m);
 }
 
 /* @ig is attached to @d; find the domain it stays in. On failure it is attached to none. */
@@ -229,6 +251,8 @@ static int settle(struct vfio_type1 *t1, struct type1_domain *d, struct iommu_gr
 	rc = replay(t1, d);
 	if (!rc)
 		return 0;
+	if (LIST_EMPTY(&t1->domains))
+		unpin_mappings(t1);
 
 err_detach:
 	iommu_group_detach(ig);
@@ -281,6 +305,7 @@ static int attach_locked(struct vfio_type1 *t1, struct iommu_group *ig, struct t
 	else
 		domain_destroy(d);
 	LIST_INSERT_HEAD(&home->groups, g, link);
+	t1->unseen++;
 	ranges_install(t1, &l);
 	pgsizes_update(t1);
 	return 0;
@@ -291,22 +316,32 @@ err_domain:
 	return rc;
 }
 
-int vfio_type1_attach(struct vfio_type1 *t1, struct iommu_group *ig)
+static int attach_emulated_locked(struct vfio_type1 *t1, struct type1_group *g)
+{
+	g->pins = true;
+	LIST_INSERT_HEAD(&t1->emulated, g, link);
+	return 0;
+}
+
+int type1_attach(struct vfio_backend *b, struct vfio_group *vg)
 {
 	struct type1_group *g = calloc(1, sizeof(*g));
+	struct vfio_type1 *t1 = type1_of(b);
 	struct type1_domain *d;
 	int rc;
 
 	if (!g)
 		return -ENOMEM;
-	g->iommu = ig;
+	g->iommu = vg->iommu;
 	mutex_lock(&t1->lock);
 	if (t1->nvaddr_invalid)
 		rc = -EBUSY;
-	else if (group_find(t1, ig, &d))
+	else if (type1_group_find(t1, g->iommu, &d))
 		rc = -EINVAL;
+	else if (vg->type == VFIO_GROUP_EMULATED)
+		rc = attach_emulated_locked(t1, g);
 	else
-		rc = attach_locked(t1, ig, g);
+		rc = attach_locked(t1, g->iommu, g);
 	mutex_unlock(&t1->lock);
 	if (rc)
 		free(g);
@@ -315,27 +350,43 @@ int vfio_type1_attach(struct vfio_type1 *t1, struct iommu_group *ig)
 
 /* ---- detach ---- */
 
-void vfio_type1_detach(struct vfio_type1 *t1, struct iommu_group *ig)
+static void detach_locked(struct vfio_type1 *t1, struct type1_domain *d, struct iommu_group *ig)
 {
 	struct ranges l = { .r = NULL };
-	struct type1_domain *d;
-	struct type1_group *g;
 
-	SCOPED_LOCK(&t1->lock);
-	g = group_find(t1, ig, &d);
-	assert(g);
 	iommu_group_detach(ig);
-	LIST_REMOVE(g, link);
-	free(g);
 	if (LIST_EMPTY(&d->groups)) {
 		LIST_REMOVE(d, link);
 		domain_destroy(d);
 	}
 	if (LIST_EMPTY(&t1->domains)) {
-		type1_unpin_all(t1);
+		unpin_mappings(t1);
 		ranges_install(t1, &l);
 	} else if (!ranges_build(t1, NULL, NULL, &l)) {
 		ranges_install(t1, &l); /* without memory the old, narrower ranges stay */
 	}
 	pgsizes_update(t1);
+}
+
+void type1_detach(struct vfio_backend *b, struct vfio_group *vg)
+{
+	struct vfio_type1 *t1 = type1_of(b);
+	struct type1_domain *d;
+	struct type1_group *g;
+
+	SCOPED_LOCK(&t1->lock);
+	g = type1_group_find(t1, vg->iommu, &d);
+	assert(g);
+	LIST_REMOVE(g, link);
+	if (d)
+		detach_locked(t1, d, vg->iommu);
+	if (type1_gone(t1)) {
+		type1_unpin_all(t1);
+	} else if (!g->pins && t1->dirty_tracking) {
+		/* What it has written is not known, and now nobody answers for it any more. */
+		type1_dirty_mark_all(t1);
+	}
+	if (!g->pins)
+		t1->unseen--;
+	free(g);
 }

@@ -1,19 +1,93 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dirty tracking as type1 has it. Only devices that pin pages one by one could tell which pages they wrote;
- * groups behind an IOMMU cannot, so while one is attached every mapped page is reported dirty, on every call
- * (spec 10, 4.6, last line). As that is the only kind of group there is, no bitmap is kept: tracking is a
- * flag, and a report is a run of ones for each mapping.
+ * Dirty tracking. Devices that pin pages one by one tell which pages they may have written; groups behind an
+ * IOMMU cannot, so while one is attached (type1.unseen) every page that is mapped for it is reported dirty, on
+ * every call. What the others write is kept in a bitmap of each mapping, made when its first bit is set. A
+ * report clears the bits it has read, but for pages that are still pinned.
  *
  * A report is written in whole 64-bit words. A mapping that begins inside a word is or-ed to what the
- * caller's word holds, so that neighbours share it; bits beyond a mapping's end are written as zeros. What is
- * to be reported is copied out of the tree some mappings at a time, and written without the lock.
+ * caller's word holds, so that neighbours share it; bits beyond a mapping's end are written as zeros. It is
+ * taken from the mappings a piece at a time, and written without the lock; bits that could not be written to
+ * the caller are set again.
  */
 #include "vfio/type1.h"
 #include <string.h>
 
 #define PAGES_MAX (TYPE1_DIRTY_BITMAP_MAX * 8)
 #define USER_LAST ((1ull << 47) - UVFIO_PAGE_SIZE) /* user space ends here, exclusive */
+
+/* ---- the bitmap of a mapping ---- */
+
+static uint64_t pages_of(const struct vfio_type1 *t1, const struct type1_mapping *m)
+{
+	return (m->last - m->start) / type1_pgsize(t1) + 1;
+}
+
+/* Bits [@first, @last] of @bits; @set: to 1 or to 0. */
+static void bits_fill(uint64_t *bits, uint64_t first, uint64_t last, bool set)
+{
+	for (uint64_t w = first / 64; w <= last / 64; w++) {
+		uint64_t mask = ~0ull;
+
+		if (w == first / 64)
+			mask &= ~0ull << first % 64;
+		if (w == last / 64)
+			mask &= ~0ull >> (63 - last % 64);
+		bits[w] = set ? bits[w] | mask : bits[w] & ~mask;
+	}
+}
+
+static bool bit_test(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> i % 64 & 1;
+}
+
+void type1_dirty_mark(struct vfio_type1 *t1, struct type1_mapping *m, iova_t start, iova_t last)
+{
+	uint64_t pgsize = type1_pgsize(t1);
+
+	if (!t1->dirty_tracking || m->dirty_all)
+		return;
+	if (!m->dirty)
+		m->dirty = calloc((pages_of(t1, m) + 63) / 64, sizeof(*m->dirty));
+	if (m->dirty)
+		bits_fill(m->dirty, (start - m->start) / pgsize, (last - m->start) / pgsize, true);
+	else
+		m->dirty_all = true; /* rather too many than too few */
+}
+
+void type1_dirty_mark_all(struct vfio_type1 *t1)
+{
+	struct type1_mapping *m;
+
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+		type1_dirty_mark(t1, m, m->start, m->last);
+}
+
+static void tracking_start_locked(struct vfio_type1 *t1)
+{
+	struct type1_mapping *m;
+
+	if (t1->dirty_tracking)
+		return;
+	t1->dirty_tracking = true;
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+		type1_pages_mark(t1, m, m->start, m->last);
+}
+
+static void tracking_stop_locked(struct vfio_type1 *t1)
+{
+	struct type1_mapping *m;
+
+	t1->dirty_tracking = false;
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m)) {
+		free(m->dirty);
+		m->dirty = NULL;
+		m->dirty_all = false;
+	}
+}
+
+/* ---- the caller's bitmap ---- */
 
 int type1_bitmap_check(const struct vfio_bitmap *b, uint64_t size)
 {
@@ -29,54 +103,73 @@ int type1_bitmap_check(const struct vfio_bitmap *b, uint64_t size)
 	return b->size < ALIGN_UP(pages, 64ull) / 8 ? -EINVAL : 0;
 }
 
-/* Bits [@first, @first + @n) of the word at @at, or-ed to what is there. */
-static int write_into_word(struct task *t, uva_t at, unsigned first, unsigned n)
-{
-	uint64_t word, bits = (n < 64 ? (1ull << n) - 1 : ~0ull) << first;
-	int rc = task_copy_in(t, &word, at, sizeof(word));
+/* A piece of a report: bits [first, first + n) of the caller's bitmap, from the word that holds the first one on. */
+#define PIECE_WORDS 512
+struct piece {
+	iova_t start, last;
+	uint64_t first, n;
+	uint64_t words[PIECE_WORDS];
+};
 
-	if (rc)
-		return rc;
-	word |= bits;
-	return task_copy_out(t, at, &word, sizeof(word));
+/* Is everything that is mapped dirty? */
+static bool all_dirty(const struct vfio_type1 *t1, const struct type1_mapping *m)
+{
+	return m->dirty_all || (t1->unseen && m->pin);
 }
 
-/* Bits [@bit, @bit + @left) of the bitmap at @data. */
-static int write_run(struct task *t, uva_t data, uint64_t bit, uint64_t left)
+/* The next piece at or after @at, for a report that begins at @start. False: there is none up to @last. */
+static bool piece_take_locked(struct vfio_type1 *t1, iova_t start, iova_t at, iova_t last, bool clear, struct piece *p)
 {
-	uva_t at = data + bit / 64 * 8;
-	uint64_t words[512];
-	int rc = 0;
+	struct type1_mapping *m = type1_mapping_at(t1, at);
+	uint64_t pgsize = type1_pgsize(t1), page, bit;
 
-	if (bit % 64) {
-		unsigned n = (unsigned)MIN(left, 64 - bit % 64);
-
-		rc = write_into_word(t, at, bit % 64, n);
-		left -= n;
-		at += 8;
+	if (!m || m->start > last)
+		return false;
+	p->start = MAX(m->start, at);
+	p->first = (p->start - start) / pgsize;
+	bit = p->first % 64;
+	p->n = MIN((MIN(m->last, last) - p->start) / pgsize + 1, PIECE_WORDS * 64 - bit);
+	p->last = p->start + (p->n * pgsize - 1);
+	memset(p->words, 0, ((bit + p->n + 63) / 64) * 8);
+	page = (p->start - m->start) / pgsize;
+	if (all_dirty(t1, m)) {
+		bits_fill(p->words, bit, bit + p->n - 1, true);
+	} else if (m->dirty) {
+		for (uint64_t i = 0; i < p->n; i++)
+			p->words[(bit + i) / 64] |= (uint64_t)bit_test(m->dirty, page + i) << (bit + i) % 64;
 	}
-	memset(words, 0xff, sizeof(words));
-	while (left && !rc) {
-		uint64_t n = MIN((left + 63) / 64, (uint64_t)ARRAY_SIZE(words));
-
-		if (left < n * 64)
-			words[n - 1] = (1ull << left % 64) - 1;
-		rc = task_copy_out(t, at, words, n * 8);
-		left -= MIN(left, n * 64);
-		at += n * 8;
+	if (clear && m->dirty) {
+		bits_fill(m->dirty, page, page + p->n - 1, false);
+		type1_pages_mark(t1, m, p->start, p->last);
 	}
-	return rc;
+	return true;
 }
 
-/* The next mappings of [@start, @last], cut to it: at most @n, copied out of the tree. Returns how many. */
-static unsigned runs_locked(struct vfio_type1 *t1, iova_t start, iova_t last, struct type1_range *runs, unsigned n)
+/* It did not reach the caller, so nobody knows of it. */
+static void piece_give_back(struct vfio_type1 *t1, const struct piece *p, uint64_t generation)
 {
-	struct type1_mapping *m = type1_mapping_at(t1, start);
-	unsigned i = 0;
+	uint64_t pgsize = type1_pgsize(t1), bit = p->first % 64;
+	struct type1_mapping *m;
 
-	for (; m && m->start <= last && i < n; m = type1_mapping_next(m))
-		runs[i++] = (struct type1_range){ MAX(m->start, start), MIN(m->last, last) };
-	return i;
+	SCOPED_LOCK(&t1->lock);
+	m = t1->generation == generation ? type1_mapping_at(t1, p->start) : NULL;
+	for (uint64_t i = 0; m && i < p->n; i++) {
+		if (bit_test(p->words, bit + i))
+			type1_dirty_mark(t1, m, p->start + i * pgsize, p->start + i * pgsize);
+	}
+}
+
+static int piece_write(struct task *t, uva_t data, struct piece *p)
+{
+	uva_t at = data + p->first / 64 * 8;
+	uint64_t words = (p->first % 64 + p->n + 63) / 64, old;
+
+	if (p->first % 64) { /* the word is shared with what lies before */
+		if (task_copy_in(t, &old, at, sizeof(old)))
+			return -EFAULT;
+		p->words[0] |= old;
+	}
+	return task_copy_out(t, at, p->words, words * 8);
 }
 
 static bool reportable_locked(struct vfio_type1 *t1, const struct vfio_bitmap *b, iova_t start, iova_t last)
@@ -85,33 +178,34 @@ static bool reportable_locked(struct vfio_type1 *t1, const struct vfio_bitmap *b
 }
 
 int type1_dirty_report(struct vfio_type1 *t1, struct task *t, const struct vfio_bitmap *b, iova_t start, iova_t last,
-		       uint64_t *generation)
+		       bool clear, uint64_t *generation)
 {
-	struct type1_range runs[64];
+	AUTO_FREE struct piece *p = malloc(sizeof(*p));
 	iova_t at = start;
-	unsigned n;
-	bool ok;
+	uint64_t now;
+	bool ok, more;
 
+	if (!p)
+		return -ENOMEM;
 	mutex_lock(&t1->lock);
 	ok = reportable_locked(t1, b, start, last);
-	*generation = t1->generation;
-	n = ok ? runs_locked(t1, at, last, runs, ARRAY_SIZE(runs)) : 0;
+	now = *generation = t1->generation;
+	more = ok && piece_take_locked(t1, start, at, last, clear, p);
 	mutex_unlock(&t1->lock);
 	if (!ok)
 		return -EINVAL;
-	while (n) {
-		for (unsigned i = 0; i < n; i++) {
-			uint64_t pages = (runs[i].last - runs[i].start) / b->pgsize + 1;
-			int rc = write_run(t, b->data, (runs[i].start - start) / b->pgsize, pages);
-
-			if (rc)
-				return rc;
+	while (more) {
+		if (piece_write(t, b->data, p)) {
+			if (clear)
+				piece_give_back(t1, p, now);
+			return -EFAULT;
 		}
-		if (runs[n - 1].last == last)
-			return 0;
-		at = runs[n - 1].last + 1;
+		if (p->last >= last)
+			break;
+		at = p->last + 1;
 		mutex_lock(&t1->lock);
-		n = runs_locked(t1, at, last, runs, ARRAY_SIZE(runs));
+		now = t1->generation;
+		more = piece_take_locked(t1, start, at, last, clear, p);
 		mutex_unlock(&t1->lock);
 	}
 	return 0;
@@ -138,7 +232,7 @@ static int get_bitmap(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 		return rc;
 	if (!IS_ALIGNED(r.iova | r.size, r.bitmap.pgsize)) /* which must be the instance's page size */
 		return -EINVAL;
-	return type1_dirty_report(t1, t, &r.bitmap, r.iova, r.iova + r.size - 1, &generation);
+	return type1_dirty_report(t1, t, &r.bitmap, r.iova, r.iova + r.size - 1, true, &generation);
 }
 
 long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
@@ -146,6 +240,8 @@ long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	struct vfio_iommu_type1_dirty_bitmap a;
 	int rc;
 
+	if (!vfio_has(t1->vfio, VFIO_WITHOUT_DIRTY))
+		return -ENOTTY;
 	if (!t1->v2)
 		return -EACCES;
 	rc = ucopy_argsz(t, &a, arg, VFIO_IOMMU_TYPE1_DIRTY_BITMAP_MINSZ);
@@ -158,6 +254,9 @@ long type1_dirty_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	SCOPED_LOCK(&t1->lock);
 	if (type1_gone(t1))
 		return -EINVAL;
-	t1->dirty_tracking = a.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
+	if (a.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START)
+		tracking_start_locked(t1);
+	else
+		tracking_stop_locked(t1);
 	return 0;
 }

@@ -10,15 +10,19 @@ static int info_caps_locked(struct vfio_type1 *t1, struct vfio_caps *caps)
 	struct vfio_iommu_type1_info_cap_iova_range *ranges;
 	size_t n = t1->nvalid * sizeof(ranges->iova_ranges[0]);
 
-	migration = vfio_caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 1, sizeof(*migration));
-	if (!migration)
-		return -ENOMEM;
-	migration->pgsize_bitmap = type1_pgsize(t1);
-	migration->max_dirty_bitmap_size = TYPE1_DIRTY_BITMAP_MAX;
-	avail = vfio_caps_add(caps, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1, sizeof(*avail));
-	if (!avail)
-		return -ENOMEM;
-	avail->avail = t1->dma_avail;
+	if (vfio_has(t1->vfio, VFIO_WITHOUT_DIRTY)) {
+		migration = vfio_caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 1, sizeof(*migration));
+		if (!migration)
+			return -ENOMEM;
+		migration->pgsize_bitmap = type1_pgsize(t1);
+		migration->max_dirty_bitmap_size = TYPE1_DIRTY_BITMAP_MAX;
+	}
+	if (vfio_has(t1->vfio, VFIO_WITHOUT_DMA_AVAIL)) {
+		avail = vfio_caps_add(caps, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1, sizeof(*avail));
+		if (!avail)
+			return -ENOMEM;
+		avail->avail = t1->dma_avail;
+	}
 	if (!n)
 		return 0;
 	ranges = vfio_caps_add(caps, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1, sizeof(*ranges) + n);
@@ -52,7 +56,9 @@ long type1_info_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	if (!rc)
 		rc = info_caps_locked(t1, &caps);
 	mutex_unlock(&t1->lock);
-	if (!rc && info.argsz < sizeof(info) + caps.size) {
+	if (!rc && !caps.size) {
+		info.flags = VFIO_IOMMU_INFO_PGSIZES; /* an old kernel, without domain */
+	} else if (!rc && info.argsz < sizeof(info) + caps.size) {
 		info.argsz = sizeof(info) + caps.size;
 	} else if (!rc) {
 		vfio_caps_shift(&caps, sizeof(info));

@@ -8,6 +8,8 @@
  * under way is waited for once, not once for each mapping. Mappings are never split.
  *
  * The instance's lock is held over pinning, which looks at the caller's mappings but not into its memory.
+ * An instance without domains only remembers what is mapped; whoever adds the first one pins, on behalf of who
+ * mapped (spec 10, 4.4).
  */
 #include "vfio/type1.h"
 #include <string.h>
@@ -60,6 +62,52 @@ bool type1_bisects(struct vfio_type1 *t1, iova_t start, iova_t last)
 static uint64_t mapping_length(const struct type1_mapping *m)
 {
 	return m->last - m->start + 1;
+}
+
+static void mapping_free(struct type1_mapping *m)
+{
+	mem_unpin(m->pin);
+	mm_put(m->mm);
+	free(m->dirty);
+	free(m);
+}
+
+/* ---- pins ---- */
+
+/* Whoever made a mapping, as he was then. */
+struct owner {
+	struct task task;
+	bool unlimited;
+};
+
+static bool owner_capable(struct task *t, enum task_cap cap)
+{
+	return cap == TASK_CAP_IPC_LOCK && container_of(t, struct owner, task)->unlimited;
+}
+
+static const struct task_ops owner_ops = { .capable = owner_capable };
+
+int type1_pin_mapping(struct vfio_type1 *t1, struct type1_mapping *m)
+{
+	struct owner o = { .task = { .ops = &owner_ops, .mm = m->mm }, .unlimited = m->unlimited };
+	int rc;
+
+	if (m->pin)
+		return 0;
+	type1_pages_uncharge(m); /* one charge a page, whatever it is pinned by */
+	rc = mem_pin(t1->vfio->mem, &o.task, m->vaddr, mapping_length(m), m->start, m->prot, true, &m->pin);
+	if (rc)
+		type1_pages_charge(m);
+	return rc;
+}
+
+void type1_unpin_mapping(struct type1_mapping *m)
+{
+	if (!m->pin)
+		return;
+	mem_unpin(m->pin);
+	m->pin = NULL;
+	type1_pages_charge(m);
 }
 
 /* ---- map ---- */
@@ -124,7 +172,7 @@ static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 {
 	struct type1_mapping *m;
 	iova_t last = a->iova + a->size - 1;
-	int rc;
+	int rc = 0;
 
 	if (type1_overlaps(t1, a->iova, last))
 		return -EEXIST;
@@ -139,25 +187,24 @@ static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 	m->last = last;
 	m->prot = (a->flags & VFIO_DMA_MAP_FLAG_READ ? MEM_READ : 0) |
 		  (a->flags & VFIO_DMA_MAP_FLAG_WRITE ? MEM_WRITE : 0);
-	rc = mem_pin(t1->vfio->mem, t, a->vaddr, a->size, a->iova, m->prot, true, &m->pin);
-	if (rc)
-		goto err_free;
-	rc = -EINVAL;
-	if (t1->dirty_tracking && a->size / type1_pgsize(t1) > INT32_MAX)
-		goto err_unpin;
-	rc = map_all_domains(t1, m);
-	if (rc)
-		goto err_unpin;
+	m->mm = mm_get(t->mm);
+	m->vaddr = a->vaddr;
+	m->unlimited = task_capable(t, TASK_CAP_IPC_LOCK);
+	RB_INIT(&m->pages);
+	if (!LIST_EMPTY(&t1->domains))
+		rc = mem_pin(t1->vfio->mem, t, a->vaddr, a->size, a->iova, m->prot, true, &m->pin);
+	if (!rc && t1->dirty_tracking && a->size / type1_pgsize(t1) > INT32_MAX)
+		rc = -EINVAL;
+	if (!rc)
+		rc = map_all_domains(t1, m);
+	if (rc) {
+		mapping_free(m);
+		return rc;
+	}
 	RB_INSERT(type1_tree, &t1->mappings, m);
 	t1->dma_avail--;
 	t1->generation++;
 	return 0;
-
-err_unpin:
-	mem_unpin(m->pin);
-err_free:
-	free(m);
-	return rc;
 }
 
 /* MAP_DMA with VADDR: the pages of an invalidated mapping have moved in the program's address space. */
@@ -171,20 +218,26 @@ static int revalidate_locked(struct vfio_type1 *t1, struct task *t, const struct
 		return -ENOENT;
 	if (!m->vaddr_invalid || m->start != a->iova || m->last != last)
 		return -EINVAL;
+	/* No emulated device has joined since it was invalidated, so the mapping is pinned whole. */
 	rc = mem_pin_repoint(m->pin, t, a->vaddr);
 	if (rc)
 		return rc;
+	mm_put(m->mm);
+	m->mm = mm_get(t->mm);
+	m->vaddr = a->vaddr;
+	m->unlimited = task_capable(t, TASK_CAP_IPC_LOCK);
 	m->vaddr_invalid = false;
 	t1->nvaddr_invalid--;
 	return 0;
 }
 
 /* Steps 2 and 3: what can be said without the instance. */
-static int check_map(const struct vfio_iommu_type1_dma_map *a)
+static int check_map(const struct vfio *vfio, const struct vfio_iommu_type1_dma_map *a)
 {
 	const uint32_t access = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	const uint32_t vaddr = vfio_has(vfio, VFIO_WITHOUT_UPDATE_VADDR) ? VFIO_DMA_MAP_FLAG_VADDR : 0;
 
-	if (a->flags & ~(access | VFIO_DMA_MAP_FLAG_VADDR))
+	if (a->flags & ~(access | vaddr))
 		return -EINVAL;
 	if (!a->size)
 		return -EINVAL;
@@ -201,7 +254,7 @@ long type1_map_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	int rc = ucopy_argsz(t, &a, arg, VFIO_IOMMU_TYPE1_DMA_MAP_MINSZ);
 
 	if (!rc)
-		rc = check_map(&a);
+		rc = check_map(t1->vfio, &a);
 	if (rc)
 		return rc;
 	SCOPED_LOCK(&t1->lock);
@@ -226,12 +279,12 @@ struct unmap {
 static void forget(struct vfio_type1 *t1, struct type1_mapping *m)
 {
 	RB_REMOVE(type1_tree, &t1->mappings, m);
-	mem_unpin(m->pin);
+	type1_pages_drop(m);
 	if (m->vaddr_invalid)
 		t1->nvaddr_invalid--;
 	t1->dma_avail++;
 	t1->generation++;
-	free(m);
+	mapping_free(m);
 }
 
 void type1_unpin_all(struct vfio_type1 *t1)
@@ -311,10 +364,20 @@ static int unmap_range(const struct vfio_iommu_type1_dma_unmap *a, uint64_t pgsi
 	return u->last < a->iova ? -EOVERFLOW : 0;
 }
 
-/* Steps 4 to 8. */
+/* Steps 3 to 5. */
+static int check_unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
+{
+	if (type1_gone(t1))
+		return -EINVAL;
+	if ((a->flags & VFIO_DMA_UNMAP_FLAG_VADDR) && !LIST_EMPTY(&t1->emulated))
+		return -EBUSY;
+	return unmap_range(a, type1_pgsize(t1), u);
+}
+
+/* Steps 3 to 8. */
 static int unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
 {
-	int rc = type1_gone(t1) ? -EINVAL : unmap_range(a, type1_pgsize(t1), u);
+	int rc = check_unmap_locked(t1, a, u);
 
 	if (rc)
 		return rc;
@@ -326,6 +389,8 @@ static int unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_type1_dma
 		return -EAGAIN;
 	if (a->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
 		return invalidate_locked(t1, u);
+	if (first_to_unmap(t1, u) && type1_wait_unused(t1, u->start, u->last))
+		return -EAGAIN;
 	remove_locked(t1, u);
 	return 0;
 }
@@ -342,10 +407,10 @@ static int unmap_reporting(struct vfio_type1 *t1, struct task *t, const struct v
 	u->reported = true;
 	do {
 		mutex_lock(&t1->lock);
-		rc = type1_gone(t1) ? -EINVAL : unmap_range(a, type1_pgsize(t1), u);
+		rc = check_unmap_locked(t1, a, u);
 		mutex_unlock(&t1->lock);
 		if (!rc)
-			rc = type1_dirty_report(t1, t, &u->bitmap, u->start, u->last, &u->generation);
+			rc = type1_dirty_report(t1, t, &u->bitmap, u->start, u->last, false, &u->generation);
 		if (rc)
 			return rc;
 		mutex_lock(&t1->lock);
@@ -355,13 +420,21 @@ static int unmap_reporting(struct vfio_type1 *t1, struct task *t, const struct v
 	return rc;
 }
 
+static uint32_t known_unmap_flags(const struct vfio *vfio)
+{
+	return (vfio_has(vfio, VFIO_WITHOUT_DIRTY) ? VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP : 0) |
+	       (vfio_has(vfio, VFIO_WITHOUT_UNMAP_ALL) ? VFIO_DMA_UNMAP_FLAG_ALL : 0) |
+	       (vfio_has(vfio, VFIO_WITHOUT_UPDATE_VADDR) ? VFIO_DMA_UNMAP_FLAG_VADDR : 0);
+}
+
 /* Steps 1 and 2. */
-static int check_unmap(struct task *t, uint64_t arg, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
+static int check_unmap(struct vfio_type1 *t1, struct task *t, uint64_t arg,
+		       const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
 {
 	const uint32_t no_bitmap = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
 	int rc;
 
-	if (a->flags & ~(no_bitmap | VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
+	if (a->flags & ~known_unmap_flags(t1->vfio))
 		return -EINVAL;
 	if (!(a->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
 		return 0;
@@ -378,14 +451,16 @@ long type1_unmap_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	int rc = ucopy_argsz(t, &a, arg, VFIO_IOMMU_TYPE1_DMA_UNMAP_MINSZ);
 
 	if (!rc)
-		rc = check_unmap(t, arg, &a, &u);
+		rc = check_unmap(t1, t, arg, &a, &u);
 	if (rc)
 		return rc;
 	if (a.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
 		rc = unmap_reporting(t1, t, &a, &u);
 	} else {
 		mutex_lock(&t1->lock);
-		rc = unmap_locked(t1, &a, &u);
+		do
+			rc = unmap_locked(t1, &a, &u);
+		while (rc == -EAGAIN);
 		mutex_unlock(&t1->lock);
 	}
 	if (rc)

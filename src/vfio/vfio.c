@@ -3,7 +3,7 @@
  * One machine's VFIO: its directories and the container node, which are always there, and the module
  * parameters as /sys/module shows them. Groups and devices come with vfio_register() (device.c).
  *
- * No-IOMMU mode is not offered: its parameter can be read (always N) but not set.
+ * What the simulated kernel was built without is not to be seen: neither its module nor its parameter.
  */
 #include "vfio/priv.h"
 #include <assert.h>
@@ -106,7 +106,17 @@ static ssize_t dma_entry_limit_store(void *priv, struct task *t, const char *buf
 
 static int noiommu_mode_show(void *priv, FILE *out)
 {
-	return show_bool(false, out);
+	struct vfio *vfio = priv;
+
+	return show_bool(atomic_load(&vfio->noiommu), out);
+}
+
+/* Devices that are there already stay what they are (spec 10, 5.1). */
+static ssize_t noiommu_mode_store(void *priv, struct task *t, const char *buf, size_t n)
+{
+	struct vfio *vfio = priv;
+
+	return store_bool(&vfio->noiommu, buf, n);
 }
 
 static const struct attr type1_parameters[] = {
@@ -134,14 +144,17 @@ static const struct attr type1_parameters[] = {
 static const struct attr vfio_parameters[] = {
 	{
 		.name = "enable_unsafe_noiommu_mode",
-		.mode = 0444,
+		.mode = 0644,
 		.show = noiommu_mode_show,
+		.store = noiommu_mode_store,
 	},
 	ATTR_END,
 };
 
 static void vfio_tree_fini(struct vfio *vfio)
 {
+	vfio_pagemap_fini(vfio);
+	vfio_noiommu_fini(vfio);
 	tree_remove(vfio->tree, "/dev/vfio");
 	tree_remove(vfio->tree, "/sys/class/vfio");
 	tree_remove(vfio->tree, "/sys/class/vfio-dev");
@@ -151,18 +164,21 @@ static void vfio_tree_fini(struct vfio *vfio)
 
 static int vfio_tree_init(struct vfio *vfio)
 {
-	static const char *const dirs[] = { "/dev/vfio", "/sys/class/vfio", "/sys/class/vfio-dev" };
-	int rc;
+	static const char *const dirs[] = { "/dev/vfio", "/sys/class/vfio", "/sys/class/vfio-dev", "/sys/module/vfio" };
+	int rc = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		rc = tree_dir(vfio->tree, dirs[i]);
 		if (rc)
 			return rc;
 	}
-	rc = tree_attrs(vfio->tree, VFIO_PARAMETERS, vfio_parameters, vfio);
-	if (rc)
-		return rc;
-	rc = tree_attrs(vfio->tree, TYPE1_PARAMETERS, type1_parameters, vfio);
+	if (vfio_has(vfio, VFIO_WITHOUT_NOIOMMU)) {
+		rc = tree_attrs(vfio->tree, VFIO_PARAMETERS, vfio_parameters, vfio);
+		if (!rc)
+			rc = vfio_noiommu_init(vfio);
+	}
+	if (!rc && vfio_has(vfio, VFIO_WITHOUT_TYPE1))
+		rc = tree_attrs(vfio->tree, TYPE1_PARAMETERS, type1_parameters, vfio);
 	if (rc)
 		return rc;
 	return tree_chr(vfio->tree, "/dev/vfio/vfio", 0666, makedev(VFIO_CONTAINER_MAJOR, VFIO_CONTAINER_MINOR),
@@ -191,8 +207,8 @@ int vfio_create(struct tree *tree, struct mem *mem, struct iommu *iommu, struct 
 	atomic_init(&vfio->allow_unsafe_interrupts, params->type1_allow_unsafe_interrupts);
 	atomic_init(&vfio->disable_hugepages, params->type1_disable_hugepages);
 	atomic_init(&vfio->dma_entry_limit, params->type1_dma_entry_limit);
-	if (params->enable_unsafe_noiommu_mode)
-		log_msg(log, LOG_WARN, "vfio: No-IOMMU mode is not offered; enable_unsafe_noiommu_mode is ignored");
+	vfio->without = params->without;
+	atomic_init(&vfio->noiommu, params->enable_unsafe_noiommu_mode && vfio_has(vfio, VFIO_WITHOUT_NOIOMMU));
 	rc = vfio_tree_init(vfio);
 	if (rc) {
 		vfio_destroy(vfio);
@@ -208,6 +224,7 @@ void vfio_destroy(struct vfio *vfio)
 		return;
 	assert(TAILQ_EMPTY(&vfio->groups) && LIST_EMPTY(&vfio->sets));
 	vfio_tree_fini(vfio);
+	vfio_ram_destroy(vfio->ram);
 	ids_fini(&vfio->minors);
 	ids_fini(&vfio->indexes);
 	cond_fini(&vfio->device_released);

@@ -17,12 +17,26 @@ struct vfio;        /* per machine */
 struct vfio_group;
 struct vfio_device;
 
+/* What a simulated kernel lacks: it is older than the one that spec 10 describes, or was built without. */
+enum vfio_without {
+	VFIO_WITHOUT_TYPE1 = BIT(0),        /* CONFIG_VFIO_IOMMU_TYPE1 */
+	VFIO_WITHOUT_NOIOMMU = BIT(1),      /* CONFIG_VFIO_NOIOMMU */
+	VFIO_WITHOUT_DIRTY = BIT(2),        /* DIRTY_PAGES, its flag of UNMAP_DMA, the migration capability (5.8) */
+	VFIO_WITHOUT_DMA_AVAIL = BIT(3),    /* the dma_avail capability (5.10) */
+	VFIO_WITHOUT_UNMAP_ALL = BIT(4),    /* (5.12) */
+	VFIO_WITHOUT_UPDATE_VADDR = BIT(5), /* (5.12) */
+	VFIO_WITHOUT_DMA_OWNER = BIT(6),    /* who owns a group's DMA is looked at late: spec 10, 2.8 (5.19) */
+	VFIO_WITHOUT_IOMMUFD = BIT(7),      /* CONFIG_IOMMUFD (6.2); for the layers to come, as the next */
+	VFIO_WITHOUT_CDEV = BIT(8),         /* CONFIG_VFIO_DEVICE_CDEV (6.6) */
+};
+
 /* Kernel parameters, from the machine file. Changed at run time through /sys/module. */
 struct vfio_params {
 	bool type1_allow_unsafe_interrupts;
 	bool type1_disable_hugepages;
 	unsigned type1_dma_entry_limit; /* 65535 */
 	bool enable_unsafe_noiommu_mode;
+	unsigned without; /* enum vfio_without */
 };
 
 int vfio_create(struct tree *tree, struct mem *mem, struct iommu *iommu, struct log *log, struct event_loop *loop,
@@ -49,13 +63,18 @@ struct vfio_device_ops {
 	long (*feature)(struct vfio_device *v, struct task *t, uint32_t flags, uva_t data, size_t size);
 	/* Please release: the count of calls so far (spec 10, 3.4) */
 	void (*request)(struct vfio_device *v, unsigned count);
+	/*
+	 * Who pins pages must have this: [@iova, +@length) is about to be unmapped, unpin all of it before returning
+	 * (and pin nothing of it again). Context: no lock of the backend held; not from inside a call on the device.
+	 */
+	void (*dma_unmap)(struct vfio_device *v, iova_t iova, uint64_t length);
 };
 
 /* Embedded in the driver's own. Storage lives until vfio_unregister() returned. */
 struct vfio_device {
 	const struct vfio_device_ops *ops;
-	struct dev *dev;
-	struct iommu_dev *iommu;
+	struct dev *dev; /* name, sysfs: a directory that is there; an emulated device needs no more of it */
+	struct iommu_dev *iommu; /* NULL: emulated, software that does no DMA but by the functions below */
 	/* Devices with the same set key reset together; the set's lock is held over open, close, hot reset (spec 10, 3.3) */
 	const void *set_key;
 	/* vfio/'s own */
@@ -88,6 +107,29 @@ int vfio_group_of_file(struct file *f, struct iommu_group **out);
  * Return: 1 go on; 0 it was a probe, answered; -EINVAL
  */
 int vfio_feature_check(uint32_t flags, size_t size, uint32_t supported, size_t payload);
+
+/*
+ * Memory of the program, for devices without DMA of their own (spec 10, 4.5), while they are open. The addresses
+ * are those of MAP_DMA. Context: no lock held of rank RANK_TYPE1 or above.
+ */
+#define VFIO_PIN_PAGES_MAX 512 /* in one call */
+/**
+ * vfio_pin_pages - keep pages, and say where they are
+ * @prot: MEM_READ and/or MEM_WRITE; @phys: receives @npages addresses for mem_read() and mem_write()
+ * A page pinned n times is unpinned n times. Nothing stays pinned on failure.
+ * Return: @npages; -EINVAL not open, no @npages, no dma_unmap, a page not mapped or no memory; -E2BIG; -ENOTTY the
+ * container's backend has no pages; -EACCES type1 v1; -EOVERFLOW; -EBUSY; -EPERM; -ENODEV the program is gone;
+ * -EFAULT; -ENOMEM
+ */
+int vfio_pin_pages(struct vfio_device *v, iova_t iova, int npages, unsigned prot, phys_t *phys);
+/** vfio_unpin_pages - the inverse; pages that are not pinned are left alone */
+void vfio_unpin_pages(struct vfio_device *v, iova_t iova, int npages);
+/**
+ * vfio_dma_rw - copy from (@write: to) the program's memory, without pinning
+ * @t: on whose behalf; another program than that which mapped is refused. NULL: a thread of the device's own
+ * Return: 0; -EINVAL not open, no @n, or a part is not mapped; -EPERM; -ENOTTY; -EBUSY; -EFAULT. Parts may have moved.
+ */
+int vfio_dma_rw(struct vfio_device *v, struct task *t, iova_t iova, void *data, size_t n, bool write);
 
 /* A capability chain being built for an INFO request; starts zeroed. */
 struct vfio_caps {

@@ -49,6 +49,13 @@ char *x_list(const char *path);
 enum door { DOOR_CAPI, DOOR_RUN, DOOR_HOST };
 enum door test_door(void);
 
+/* The capabilities the program has from now on; all again after the test. -1: it cannot have them */
+#define CAPS_RAWIO    1u
+#define CAPS_IPC_LOCK 2u
+#define CAPS_ADMIN    4u
+#define CAPS_ALL      7u
+int test_caps(unsigned caps);
+
 /* ---- tests ---- */
 struct test {
 	const char *name, *rows, *sentence, *file;

@@ -10,6 +10,12 @@ enum door test_door(void)
 	return DOOR_CAPI;
 }
 
+int test_caps(unsigned caps)
+{
+	uvfio_set_caps(m, (caps & CAPS_RAWIO) != 0, (caps & CAPS_IPC_LOCK) != 0, (caps & CAPS_ADMIN) != 0);
+	return 0;
+}
+
 void door_begin(void);
 void door_begin(void)
 {

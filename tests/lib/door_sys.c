@@ -2,7 +2,9 @@
 /* The doors "run" and "host": the system's own calls. Descriptors and mappings a test leaves behind are closed. */
 #include "abi.h"
 #include <dirent.h>
+#include <linux/capability.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 static int fds[256];
 static unsigned nfds;
@@ -31,6 +33,26 @@ static void forget(int fd)
 	}
 }
 
+static bool caps_changed;
+
+/* Of the effective set; the permitted one stays, so they can be had back. */
+int test_caps(unsigned caps)
+{
+	static const unsigned bit[3] = { CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN };
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return -1;
+	for (unsigned i = 0; i < 3; i++) {
+		d[0].effective &= ~(1u << bit[i]);
+		if (caps & 1u << i)
+			d[0].effective |= 1u << bit[i];
+	}
+	caps_changed = true;
+	return (int)syscall(SYS_capset, &h, d);
+}
+
 void door_begin(void);
 void door_begin(void)
 {
@@ -45,6 +67,9 @@ void door_end(void)
 	}
 	while (nfds > 0)
 		close(fds[--nfds]);
+	if (caps_changed)
+		test_caps(CAPS_ALL);
+	caps_changed = false;
 }
 
 int x_open(const char *path, int flags)
