@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Which function answers which system call. The filter (filter.c) must notify each of them. */
+#include "front/supervisor/priv.h"
+#include <sys/syscall.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+static const super_handler handlers[] = {
+	[SYS_read] = super_read,
+	[SYS_write] = super_write,
+	[SYS_pread64] = super_pread,
+	[SYS_pwrite64] = super_pwrite,
+	[SYS_readv] = super_readv,
+	[SYS_writev] = super_writev,
+	[SYS_preadv] = super_preadv,
+	[SYS_pwritev] = super_pwritev,
+	[SYS_preadv2] = super_preadv,
+	[SYS_pwritev2] = super_pwritev,
+	[SYS_lseek] = super_lseek,
+	[SYS_mmap] = super_mmap,
+	[SYS_ioctl] = super_ioctl,
+	[SYS_fstat] = super_fstat,
+	[SYS_fstatfs] = super_fstatfs,
+	[SYS_close] = super_close,
+	[SYS_close_range] = super_close_range,
+	[SYS_dup] = super_dup,
+	[SYS_dup2] = super_dup2,
+	[SYS_dup3] = super_dup2,
+	[SYS_fcntl] = super_fcntl,
+	[SYS_fallocate] = super_einval,
+	[SYS_sendfile] = super_einval,
+	[SYS_splice] = super_einval,
+	[SYS_copy_file_range] = super_einval,
+	[SYS_ftruncate] = super_ok,
+	[SYS_fchmod] = super_ok,
+	[SYS_fchown] = super_ok,
+	[SYS_eventfd] = super_eventfd,
+	[SYS_eventfd2] = super_eventfd,
+
+	[SYS_open] = super_open,
+	[SYS_creat] = super_creat,
+	[SYS_openat] = super_openat,
+	[SYS_openat2] = super_openat2,
+	[SYS_stat] = super_stat,
+	[SYS_lstat] = super_lstat,
+	[SYS_newfstatat] = super_fstatat,
+	[SYS_statx] = super_statx,
+	[SYS_access] = super_access,
+	[SYS_faccessat] = super_faccessat,
+	[SYS_faccessat2] = super_faccessat,
+	[SYS_readlink] = super_readlink,
+	[SYS_readlinkat] = super_readlinkat,
+	[SYS_chdir] = super_chdir,
+	[SYS_getcwd] = super_getcwd,
+	[SYS_statfs] = super_statfs,
+
+	[SYS_mkdir] = super_refuse,
+	[SYS_rmdir] = super_refuse,
+	[SYS_unlink] = super_refuse,
+	[SYS_mknod] = super_refuse,
+	[SYS_mkdirat] = super_refuse_at,
+	[SYS_unlinkat] = super_refuse_at,
+	[SYS_mknodat] = super_refuse_at,
+	[SYS_rename] = super_refuse_two,
+	[SYS_link] = super_refuse_two,
+	[SYS_renameat] = super_refuse_two_at,
+	[SYS_renameat2] = super_refuse_two_at,
+	[SYS_linkat] = super_refuse_two_at,
+	[SYS_symlink] = super_refuse_symlink,
+	[SYS_symlinkat] = super_refuse_symlinkat,
+	[SYS_truncate] = super_accept,
+	[SYS_chmod] = super_accept,
+	[SYS_chown] = super_accept,
+	[SYS_lchown] = super_accept,
+	[SYS_utime] = super_accept,
+	[SYS_utimes] = super_accept,
+	[SYS_futimesat] = super_accept_at,
+	[SYS_utimensat] = super_accept_at,
+	[SYS_fchmodat] = super_accept_at,
+	[SYS_fchmodat2] = super_accept_at,
+	[SYS_fchownat] = super_accept_at,
+	[SYS_setxattr] = super_xattr,
+	[SYS_lsetxattr] = super_xattr,
+	[SYS_getxattr] = super_xattr,
+	[SYS_lgetxattr] = super_xattr,
+	[SYS_listxattr] = super_xattr,
+	[SYS_llistxattr] = super_xattr,
+	[SYS_removexattr] = super_xattr,
+	[SYS_lremovexattr] = super_xattr,
+
+	[SYS_execve] = super_execve,
+	[SYS_execveat] = super_execve,
+	[SYS_prctl] = super_prctl,
+	[SYS_rt_sigaction] = super_sigaction,
+	[SYS_rt_sigprocmask] = super_sigprocmask,
+};
+
+super_handler super_dispatch(int nr)
+{
+	return nr >= 0 && (size_t)nr < ARRAY_SIZE(handlers) ? handlers[nr] : NULL;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Open files of the machine in the hands of programs. Each is represented by a memfd of size 0: its inode is
+ * the file's identity, whatever number a descriptor has and however it got there, and every page of a mapping
+ * lies beyond its end, so it traps.
+ *
+ * Release. When the last descriptor and the last mapping are gone, the memfd's only name goes, which inotify
+ * reports as IN_DELETE_SELF before the close(2), munmap(2) or exit that did it returns. So no description of it
+ * is ever kept here. Before an open or an ioctl is answered the queue is drained: a program that closes and
+ * opens again finds the file released, as with Linux.
+ *
+ * Plain memory. A BAR page without side effects is another memfd, mapped over the first by the stub; then the
+ * mapping of the first is gone, but the file must live on. So each description of plain memory that is handed
+ * out carries a read lock (fcntl F_OFD_SETLK) on the byte whose number is the file's id. The lock goes with the last
+ * reference on the description, mappings included. Closing one raises IN_CLOSE, and F_OFD_GETLK tells whether
+ * there are others: that is a lease.
+ */
+#include "front/supervisor/priv.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static unsigned bucket_of(uint64_t n)
+{
+	return (unsigned)(n * 0x9e3779b97f4a7c15u >> 32) % SUPER_FILE_BUCKETS;
+}
+
+/* ---- marks on descriptions ---- */
+
+int super_hold(int fd, uint64_t key)
+{
+	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)key, .l_len = 1 };
+
+	return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+}
+
+bool super_held(int probe, uint64_t key)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)key, .l_len = 1 };
+
+	return fcntl(probe, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+static int reopen(int fd, int oflags)
+{
+	char path[64];
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = open(path, oflags | O_CLOEXEC);
+	return n < 0 ? -errno : n;
+}
+
+static int watch(struct super_files *fs, int fd, uint32_t mask)
+{
+	char path[64];
+	int wd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	wd = inotify_add_watch(fs->inotify, path, mask | IN_MASK_ADD);
+	return wd < 0 ? -errno : wd;
+}
+
+/* ---- files ---- */
+
+static void file_insert(struct super_files *fs, struct super_file *sf)
+{
+	SCOPED_LOCK(&fs->lock);
+	sf->id = ++fs->next_id;
+	fs->count++;
+	TAILQ_INSERT_TAIL(&fs->all, sf, all);
+	LIST_INSERT_HEAD(&fs->by_ino[bucket_of(sf->ino)], sf, by_ino);
+	LIST_INSERT_HEAD(&fs->by_wd[bucket_of((uint64_t)sf->wd)], sf, by_wd);
+}
+
+/*
+ * The watch is added while the lock is held off by nobody: the memfd is still ours, so no event can come before
+ * the file is in the tables.
+ */
+int super_file_create(struct super *s, struct file *f, const char *name, uint64_t st_ino, bool text)
+{
+	struct super_file *sf = calloc(1, sizeof(*sf) + strlen(name) + 1);
+	struct stat st;
+	int memfd, fd, rc;
+
+	if (!sf)
+		return -ENOMEM;
+	memfd = memfd_create(name, MFD_CLOEXEC);
+	fd = memfd < 0 ? -errno : reopen(memfd, f->oflags & O_ACCMODE);
+	rc = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
+	if (memfd >= 0)
+		close(memfd);
+	if (rc == 0)
+		rc = sf->wd = watch(&s->files, fd, IN_DELETE_SELF);
+	if (rc < 0) {
+		if (fd >= 0)
+			close(fd);
+		free(sf);
+		return rc;
+	}
+	ref_init(&sf->ref);
+	sf->file = file_get(f);
+	sf->dev = st.st_dev;
+	sf->ino = st.st_ino;
+	sf->st_ino = st_ino ? st_ino : st.st_ino;
+	sf->text = text;
+	LIST_INIT(&sf->leases);
+	memcpy(sf->name, name, strlen(name) + 1);
+	file_insert(&s->files, sf);
+	return fd;
+}
+
+void super_file_put(struct super_file *sf)
+{
+	if (!sf || !ref_put(&sf->ref))
+		return;
+	file_put(sf->file);
+	free(sf);
+}
+
+struct super_file *super_file_by_ino(struct super *s, dev_t dev, uint64_t ino)
+{
+	struct super_files *fs = &s->files;
+	struct super_file *sf;
+
+	SCOPED_LOCK(&fs->lock);
+	LIST_FOREACH(sf, &fs->by_ino[bucket_of(ino)], by_ino) {
+		if (sf->ino == ino && sf->dev == dev) {
+			ref_get(&sf->ref);
+			return sf;
+		}
+	}
+	return NULL;
+}
+
+/* ---- leases ---- */
+
+static struct super_lease *lease_find_locked(struct super_files *fs, dev_t dev, uint64_t ino, struct super_file *sf)
+{
+	struct super_lease *l;
+
+	LIST_FOREACH(l, &fs->leases[bucket_of(ino)], by_ino) {
+		if (l->ino == ino && l->dev == dev && (!sf || l->sf == sf))
+			return l;
+	}
+	return NULL;
+}
+
+static int lease_add(struct super_files *fs, struct super_file *sf, uint64_t offset, const struct file_page *page)
+{
+	struct super_lease *l = calloc(1, sizeof(*l));
+	struct stat st;
+	int rc;
+
+	if (!l)
+		return -ENOMEM;
+	l->probe = reopen(page->memfd, O_RDWR);
+	rc = l->probe < 0 ? l->probe : fstat(l->probe, &st) < 0 ? -errno : watch(fs, l->probe, IN_CLOSE);
+	if (rc < 0) {
+		if (l->probe >= 0)
+			close(l->probe);
+		free(l);
+		return rc;
+	}
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	l->sf = sf;
+	l->delta = offset - page->offset;
+
+	SCOPED_LOCK(&fs->lock);
+	if (lease_find_locked(fs, l->dev, l->ino, sf)) {
+		close(l->probe);
+		free(l);
+		return 0;
+	}
+	LIST_INSERT_HEAD(&sf->leases, l, link);
+	LIST_INSERT_HEAD(&fs->leases[bucket_of(l->ino)], l, by_ino);
+	return 0;
+}
+
+int super_file_lease(struct super *s, struct super_file *sf, uint64_t offset, const struct file_page *page)
+{
+	int rc = lease_add(&s->files, sf, offset, page);
+	int fd = rc < 0 ? rc : reopen(page->memfd, O_RDWR);
+
+	if (fd < 0)
+		return fd;
+	rc = super_hold(fd, sf->id);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+struct super_file *super_file_of_lease(struct super *s, dev_t dev, uint64_t ino, uint64_t *offset)
+{
+	struct super_files *fs = &s->files;
+
+	SCOPED_LOCK(&fs->lock);
+	struct super_lease *l = lease_find_locked(fs, dev, ino, NULL);
+
+	if (!l)
+		return NULL;
+	*offset += l->delta;
+	ref_get(&l->sf->ref);
+	return l->sf;
+}
+
+int super_lease_access(struct super *s, dev_t dev, uint64_t ino, uint64_t offset, void *data, size_t n, bool write)
+{
+	struct super_files *fs = &s->files;
+	struct super_lease *l;
+	struct stat st;
+	ssize_t k;
+
+	SCOPED_LOCK(&fs->lock);
+	l = lease_find_locked(fs, dev, ino, NULL);
+	if (!l)
+		return -ENXIO;
+	if (fstat(l->probe, &st) < 0 || offset + n > (uint64_t)st.st_size)
+		return -EFAULT;
+	k = write ? pwrite(l->probe, data, n, (off_t)offset) : pread(l->probe, data, n, (off_t)offset);
+	return k == (ssize_t)n ? 0 : -EFAULT;
+}
+
+static bool leased_locked(struct super_file *sf)
+{
+	struct super_lease *l;
+
+	LIST_FOREACH(l, &sf->leases, link) {
+		if (super_held(l->probe, sf->id))
+			return true;
+	}
+	return false;
+}
+
+/* ---- release ---- */
+
+static void unlink_locked(struct super_files *fs, struct super_file *sf)
+{
+	struct super_lease *l;
+
+	TAILQ_REMOVE(&fs->gone, sf, all);
+	LIST_REMOVE(sf, by_ino);
+	fs->count--;
+	while ((l = LIST_FIRST(&sf->leases))) {
+		LIST_REMOVE(l, link);
+		LIST_REMOVE(l, by_ino);
+		close(l->probe);
+		free(l);
+	}
+}
+
+static void mark_gone_locked(struct super_files *fs, struct super_file *sf)
+{
+	LIST_REMOVE(sf, by_wd);
+	TAILQ_REMOVE(&fs->all, sf, all);
+	TAILQ_INSERT_TAIL(&fs->gone, sf, all);
+}
+
+static void mark_gone(struct super_files *fs, int wd)
+{
+	struct super_file *sf;
+
+	SCOPED_LOCK(&fs->lock);
+	LIST_FOREACH(sf, &fs->by_wd[bucket_of((uint64_t)wd)], by_wd) {
+		if (sf->wd == wd) {
+			mark_gone_locked(fs, sf);
+			return;
+		}
+	}
+}
+
+/* The first of the files without a descriptor that has no lease either. */
+static struct super_file *next_released(struct super_files *fs)
+{
+	struct super_file *sf;
+
+	SCOPED_LOCK(&fs->lock);
+	TAILQ_FOREACH(sf, &fs->gone, all) {
+		if (!leased_locked(sf)) {
+			unlink_locked(fs, sf);
+			return sf;
+		}
+	}
+	return NULL;
+}
+
+static void release_gone(struct super_files *fs)
+{
+	struct super_file *sf;
+
+	while ((sf = next_released(fs)))
+		super_file_put(sf);
+}
+
+void super_files_drain(struct super *s)
+{
+	struct super_files *fs = &s->files;
+	char buf[8192] __attribute__((aligned(8)));
+	ssize_t n;
+
+	SCOPED_LOCK(&fs->release_lock);
+	while ((n = read(fs->inotify, buf, sizeof(buf))) > 0) {
+		for (char *p = buf; p < buf + n;) {
+			struct inotify_event *e = (struct inotify_event *)p;
+
+			if (e->mask & IN_DELETE_SELF)
+				mark_gone(fs, e->wd);
+			if (e->mask & IN_Q_OVERFLOW)
+				super_log(s, LOG_ERR, "the queue of closed files overflowed: some stay open until the end");
+			if (e->mask & (IN_DELETE_SELF | IN_CLOSE))
+				release_gone(fs);
+			p += sizeof(*e) + e->len;
+		}
+	}
+}
+
+int super_files_init(struct super *s)
+{
+	struct super_files *fs = &s->files;
+	int fd = memfd_create("uvfio", MFD_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	fstat(fd, &st);
+	close(fd);
+	fs->dev = st.st_dev;
+	mutex_init(&fs->release_lock, RANK_SUPER_RELEASE);
+	mutex_init(&fs->lock, RANK_SUPER_FDS);
+	TAILQ_INIT(&fs->all);
+	TAILQ_INIT(&fs->gone);
+	for (unsigned i = 0; i < SUPER_FILE_BUCKETS; i++) {
+		LIST_INIT(&fs->by_ino[i]);
+		LIST_INIT(&fs->by_wd[i]);
+		LIST_INIT(&fs->leases[i]);
+	}
+	fs->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	return fs->inotify < 0 ? -errno : 0;
+}
+
+/* The last program is gone; its files go with it, but give the kernel's deferred work a moment. */
+void super_files_fini(struct super *s)
+{
+	struct super_files *fs = &s->files;
+	struct super_file *sf;
+
+	for (unsigned i = 0; i < 200; i++) {
+		super_files_drain(s);
+		mutex_lock(&fs->lock);
+		unsigned left = fs->count;
+		mutex_unlock(&fs->lock);
+		if (left == 0)
+			break;
+		usleep(5000);
+	}
+	if (fs->count)
+		super_log(s, LOG_WARN, "%u files were still open after the last program had ended", fs->count);
+	mutex_lock(&fs->lock);
+	while ((sf = TAILQ_FIRST(&fs->all)))
+		mark_gone_locked(fs, sf);
+	mutex_unlock(&fs->lock);
+	while ((sf = TAILQ_FIRST(&fs->gone))) {
+		mutex_lock(&fs->lock);
+		unlink_locked(fs, sf);
+		mutex_unlock(&fs->lock);
+		super_file_put(sf);
+	}
+	close(fs->inotify);
+	mutex_fini(&fs->lock);
+	mutex_fini(&fs->release_lock);
+}

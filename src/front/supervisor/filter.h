@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The seccomp filter: which system calls of a program come to the supervisor. */
+#ifndef UVFIO_FRONT_SUPERVISOR_FILTER_H
+#define UVFIO_FRONT_SUPERVISOR_FILTER_H
+
+#include "base/defs.h"
+#include <linux/filter.h>
+
+#define SUPER_FILTER_MAX 1024
+
+/**
+ * super_filter_build - make the program of the filter
+ * @fd_base:  calls on descriptors from there on are notified
+ * @eventfds: notify eventfd creation (when a caller's eventfds cannot be fetched)
+ * @prog:     room for SUPER_FILTER_MAX instructions
+ * Return: number of instructions
+ */
+unsigned super_filter_build(unsigned fd_base, bool eventfds, struct sock_filter *prog);
+/**
+ * super_filter_install - put the calling process under a filter, for good
+ * @sync: not used by the kernel here; the listener's owner sets SYNC_WAKE_UP
+ * Async-signal-safe. Return: the listener; -EBUSY a filter with a listener is there already; -EINVAL old kernel
+ */
+int super_filter_install(const struct sock_filter *prog, unsigned n);
+
+#endif

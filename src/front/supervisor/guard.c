@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guard stands between the supervisor and the programs. It is the parent of the first program and adopts all
+ * orphans (PR_SET_CHILD_SUBREAPER), so it knows when the last one has ended; and it holds one end of a pipe
+ * whose other end only the supervisor has: when that closes, the machine is dead and the guard kills every program.
+ * Nothing ever falls through to the host's own /dev or /sys.
+ */
+#include "front/supervisor/filter.h"
+#include "front/supervisor/priv.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void fd_send(int sock, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char c[CMSG_SPACE(sizeof(int))];
+	} u = { 0 };
+	struct iovec v = { "x", 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
+
+	u.h.cmsg_level = SOL_SOCKET;
+	u.h.cmsg_type = SCM_RIGHTS;
+	u.h.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&u.h), &fd, sizeof(fd));
+	(void)!sendmsg(sock, &m, 0);
+}
+
+static int fd_receive(int sock)
+{
+	union {
+		struct cmsghdr h;
+		char c[CMSG_SPACE(sizeof(int))];
+	} u = { 0 };
+	char b;
+	struct iovec v = { &b, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
+	int fd;
+
+	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) <= 0 || m.msg_controllen < CMSG_LEN(sizeof(int)))
+		return -EPIPE;
+	memcpy(&fd, CMSG_DATA(&u.h), sizeof(fd));
+	return fd;
+}
+
+/* Is @pid below @of? By parents, as the kernel tells them now. */
+static bool is_below(pid_t pid, pid_t of)
+{
+	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
+		pid = super_proc_parent(pid);
+		if (pid == of)
+			return true;
+	}
+	return false;
+}
+
+unsigned super_kill_descendants(pid_t of)
+{
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d = opendir("/proc");
+
+	while (d && (e = readdir(d))) {
+		pid_t pid = (pid_t)atoi(e->d_name);
+
+		if (pid > 0 && is_below(pid, of)) {
+			kill(pid, SIGKILL);
+			n++;
+		}
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* ---- the program ---- */
+
+static _Noreturn void program(struct super *s, const struct sock_filter *prog, unsigned n, int sock, int error,
+			      char *const argv[])
+{
+	struct rlimit rl;
+	int fd;
+
+	getrlimit(RLIMIT_NOFILE, &rl);
+	rl.rlim_cur = MAX(rl.rlim_cur, MIN(rl.rlim_max, (rlim_t)s->fd_top + 64));
+	setrlimit(RLIMIT_NOFILE, &rl);
+	fd = super_filter_install(prog, n);
+	if (fd >= 0) {
+		fd_send(sock, fd);
+		close(fd);
+		execvp(argv[0], argv);
+		fd = -errno;
+	}
+	fd = -fd;
+	(void)!write(error, &fd, sizeof(fd));
+	_exit(127);
+}
+
+/* ---- the guard ---- */
+
+static void reap(pid_t first, int status)
+{
+	int st;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
+		if (pid == first)
+			(void)!write(status, &st, sizeof(st));
+	}
+	if (pid < 0 && errno == ECHILD)
+		_exit(0);
+}
+
+static _Noreturn void guard_main(pid_t first, int alive, int status)
+{
+	struct pollfd p[2] = { { .fd = alive, .events = POLLIN }, { .events = POLLIN } };
+	struct signalfd_siginfo si;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	p[1].fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	for (;;) {
+		reap(first, status);
+		if (poll(p, 2, -1) < 0)
+			continue;
+		while (read(p[1].fd, &si, sizeof(si)) > 0)
+			;
+		if (p[0].revents) {
+			while (super_kill_descendants(getpid()) > 0)
+				reap(first, status);
+			reap(first, status);
+			usleep(1000);
+		}
+	}
+}
+
+/* What a program is to inherit of signals is what this process was started with. */
+static _Noreturn void guard_child(struct super *s, char *const argv[], int sock, int alive, int status, int error,
+				  const sigset_t *mask)
+{
+	static struct sock_filter prog[SUPER_FILTER_MAX];
+	unsigned n = super_filter_build(s->fd_base, !s->getfd, prog);
+	sigset_t all;
+	pid_t first;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_NAME, "uvfio-guard");
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	first = fork();
+	if (first == 0) {
+		close(alive);
+		close(status);
+		signal(SIGBUS, SIG_DFL);
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGRTMAX, SIG_DFL);
+		sigprocmask(SIG_SETMASK, mask, NULL);
+		program(s, prog, n, sock, error, argv);
+	}
+	close(sock);
+	close(error);
+	close(s->guard_pipe);
+	guard_main(first, alive, status);
+}
+
+int super_guard_start(struct super *s, char *const argv[], struct super_guard *g)
+{
+	int sock[2], alive[2], status[2], error[2], rc;
+	sigset_t all, old;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0 || pipe2(alive, O_CLOEXEC) < 0 ||
+	    pipe2(status, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0)
+		return -errno;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	s->guard_pipe = alive[1];
+	g->pid = fork();
+	if (g->pid == 0) {
+		close(sock[0]);
+		close(status[0]);
+		close(error[0]);
+		guard_child(s, argv, sock[1], alive[0], status[1], error[1], &s->program_mask);
+	}
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	close(sock[1]);
+	close(alive[0]);
+	close(status[1]);
+	close(error[1]);
+	g->status = status[0];
+	g->alive = alive[1];
+	g->error = error[0];
+	g->listener = g->pid < 0 ? -EAGAIN : fd_receive(sock[0]);
+	close(sock[0]);
+	if (g->listener >= 0)
+		return 0;
+	/* The filter could not be installed: the program has said why. */
+	if (read(g->error, &rc, sizeof(rc)) != (ssize_t)sizeof(rc))
+		rc = EPIPE;
+	close(g->alive);
+	close(g->status);
+	close(g->error);
+	if (g->pid > 0)
+		waitpid(g->pid, NULL, 0);
+	return -rc;
+}

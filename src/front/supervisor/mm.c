@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory of a program. Reading and writing go through /proc/PID/mem, which stays with the address space it
+ * was opened for: after an exec or the end of the program it fails instead of reaching somebody else's memory.
+ * It ignores page protection, as DMA into pinned pages does; whether a range may be written at all is asked of
+ * area() when it is pinned. Large transfers use process_vm_*, which is faster but goes by pid, so only while
+ * the process is known to be the same.
+ *
+ * Where /proc/PID/mem cannot be opened, process_vm_* serves alone.
+ */
+#include "front/supervisor/priv.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define LARGE (64 * 1024)
+
+/* Linux 6.11, linux/fs.h */
+struct procmap_query {
+	uint64_t size, query_flags, query_addr;
+	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+	uint64_t vma_name_addr, build_id_addr;
+};
+#define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+
+static struct super_mm *to_super(struct mm *mm)
+{
+	return container_of(mm, struct super_mm, mm);
+}
+
+/* ---- what is mapped ---- */
+
+static int vma_query(struct super_mm *m, uint64_t addr, struct super_vma *out)
+{
+	struct procmap_query q = { .size = sizeof(q), .query_addr = addr };
+
+	if (ioctl(m->maps, PROCMAP_QUERY, &q) < 0)
+		return errno == ENOENT || errno == ESRCH ? -EFAULT : -errno;
+	out->start = q.vma_start;
+	out->end = q.vma_end;
+	out->offset = q.vma_offset;
+	out->ino = q.inode;
+	out->dev = makedev(q.dev_major, q.dev_minor);
+	out->prot = (q.vma_flags & 1 ? PROT_READ : 0) | (q.vma_flags & 2 ? PROT_WRITE : 0) |
+		    (q.vma_flags & 4 ? PROT_EXEC : 0);
+	out->shared = q.vma_flags & 8;
+	return 0;
+}
+
+/* Before 6.11: the text, from the start. */
+static int vma_parse(struct super_mm *m, uint64_t addr, struct super_vma *out)
+{
+	char path[64], line[512], perm[8];
+	unsigned major, minor;
+	unsigned long long start, end, offset, ino;
+	int rc = -EFAULT;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", m->maps);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu", &start, &end, perm, &offset, &major, &minor,
+			   &ino) != 7)
+			continue; /* the rest of a long name */
+		if (addr < start)
+			break;
+		if (addr >= end)
+			continue;
+		*out = (struct super_vma){ .start = start, .end = end, .offset = offset, .ino = ino,
+					   .dev = makedev(major, minor), .shared = perm[3] == 's' };
+		out->prot = (perm[0] == 'r' ? PROT_READ : 0) | (perm[1] == 'w' ? PROT_WRITE : 0) |
+			    (perm[2] == 'x' ? PROT_EXEC : 0);
+		rc = 0;
+		break;
+	}
+	fclose(f);
+	return rc;
+}
+
+int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out)
+{
+	int rc = -ENOTTY;
+
+	if (m->maps < 0)
+		return -EFAULT;
+	if (!(m->s->o->without & SUPER_WITHOUT_PROCMAP))
+		rc = vma_query(m, addr, out);
+	return rc == -ENOTTY ? vma_parse(m, addr, out) : rc;
+}
+
+static int mm_area(struct mm *mm, uva_t at, struct mm_area *out)
+{
+	struct super_mm *m = to_super(mm);
+	struct super_file *sf;
+	struct super_vma v;
+	int rc = super_mm_vma(m, at, &v);
+
+	if (rc)
+		return -EFAULT;
+	memset(out, 0, sizeof(*out));
+	out->start = v.start;
+	out->last = v.end - 1;
+	out->readable = v.prot & PROT_READ;
+	out->writable = v.prot & PROT_WRITE;
+	out->shared = v.shared;
+	out->dev = v.dev;
+	out->ino = v.ino;
+	out->host_offset = v.offset;
+	sf = v.ino ? super_file_by_ino(m->s, v.dev, v.ino) : NULL;
+	if (!sf && v.ino)
+		sf = super_file_of_lease(m->s, v.dev, v.ino, &v.offset);
+	if (sf && super_call_hold(sf)) {
+		out->file = sf->file;
+		out->file_offset = v.offset;
+	}
+	return 0;
+}
+
+/* ---- sharing ---- */
+
+static bool same_file(int fd, const struct mm_area *a)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_ino == a->ino && st.st_dev == a->dev;
+}
+
+static int try_open(const char *path, const struct mm_area *a)
+{
+	int fd = open(path, (a->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0 && !same_file(fd, a)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* A descriptor of the process that is the mapped file. */
+static int share_by_fd(struct super_mm *m, const struct mm_area *a)
+{
+	char dir[64], path[384];
+	struct dirent *e;
+	struct stat st;
+	int fd = -1;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "/proc/%d/fd", m->mm.tgid);
+	d = opendir(dir);
+	while (fd < 0 && d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (e->d_name[0] != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == a->ino &&
+		    st.st_dev == a->dev)
+			fd = try_open(path, a);
+	}
+	if (d)
+		closedir(d);
+	return fd;
+}
+
+/* The kernel lets only the privileged open map_files; a file with a name can be opened by it. */
+static int share_open(struct super_mm *m, const struct mm_area *a)
+{
+	char path[128], name[PATH_MAX];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->mm.tgid, (unsigned long long)a->start,
+		 (unsigned long long)a->last + 1);
+	fd = try_open(path, a);
+	if (fd >= 0)
+		return fd;
+	fd = share_by_fd(m, a);
+	if (fd >= 0)
+		return fd;
+	n = readlink(path, name, sizeof(name) - 1);
+	if (n <= 0)
+		return -1;
+	name[n] = '\0';
+	return name[0] == '/' ? try_open(name, a) : -1;
+}
+
+static int mm_share(struct mm *mm, const struct mm_area *a, uva_t uva, uint64_t length, void **host)
+{
+	struct super_mm *m = to_super(mm);
+	void *p;
+	int fd;
+
+	if (!a->shared || !a->ino || a->file || atomic_load(&m->stale))
+		return -EOPNOTSUPP;
+	fd = share_open(m, a);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	p = mmap(NULL, length, PROT_READ | (a->writable ? PROT_WRITE : 0), MAP_SHARED, fd,
+		 (off_t)(a->host_offset + (uva - a->start)));
+	close(fd);
+	if (p == MAP_FAILED)
+		return -EOPNOTSUPP;
+	*host = p;
+	return 0;
+}
+
+static void mm_unshare(struct mm *mm, void *host, uint64_t length)
+{
+	(void)mm;
+	munmap(host, length);
+}
+
+/* ---- copying ---- */
+
+static bool alive(struct super_mm *m)
+{
+	return !atomic_load(&m->stale) && m->pidfd >= 0 && syscall(SYS_pidfd_send_signal, m->pidfd, 0, NULL, 0) == 0;
+}
+
+static int by_pid(struct super_mm *m, void *local, uva_t remote, size_t n, bool write)
+{
+	struct iovec l = { local, n }, r = { (void *)remote, n };
+	ssize_t k;
+
+	if (!alive(m))
+		return -EFAULT;
+	k = write ? process_vm_writev(m->mm.tgid, &l, 1, &r, 1, 0) : process_vm_readv(m->mm.tgid, &l, 1, &r, 1, 0);
+	return k == (ssize_t)n ? 0 : -EFAULT;
+}
+
+static int by_mem(struct super_mm *m, void *local, uva_t remote, size_t n, bool write)
+{
+	char *p = local;
+
+	if (remote > INT64_MAX)
+		return -EFAULT;
+	while (n > 0) {
+		ssize_t k = write ? pwrite(m->mem, p, n, (off_t)remote) : pread(m->mem, p, n, (off_t)remote);
+
+		if (k <= 0)
+			return -EFAULT;
+		p += k;
+		remote += (size_t)k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+static int mm_copy(struct super_mm *m, void *local, uva_t remote, size_t n, bool write)
+{
+	if (m->mem < 0)
+		return by_pid(m, local, remote, n, write);
+	if (n >= LARGE && by_pid(m, local, remote, n, write) == 0)
+		return 0;
+	return by_mem(m, local, remote, n, write);
+}
+
+static int mm_read(struct mm *mm, void *dst, uva_t src, size_t n)
+{
+	return mm_copy(to_super(mm), dst, src, n, false);
+}
+
+static int mm_write(struct mm *mm, uva_t dst, const void *src, size_t n)
+{
+	return mm_copy(to_super(mm), (void *)src, dst, n, true);
+}
+
+int super_mm_read(struct super_mm *m, void *dst, uva_t src, size_t n)
+{
+	return mm_copy(m, dst, src, n, false);
+}
+
+static uint64_t mm_memlock_limit(struct mm *mm)
+{
+	struct rlimit rl;
+
+	if (prlimit(mm->tgid, RLIMIT_MEMLOCK, NULL, &rl) < 0)
+		return 0;
+	return rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : rl.rlim_cur;
+}
+
+static void mm_free(struct mm *mm)
+{
+	struct super_mm *m = to_super(mm);
+
+	if (m->mem >= 0)
+		close(m->mem);
+	if (m->maps >= 0)
+		close(m->maps);
+	if (m->pidfd >= 0)
+		close(m->pidfd);
+	free(m);
+}
+
+static const struct mm_ops ops = {
+	.area = mm_area,
+	.share = mm_share,
+	.unshare = mm_unshare,
+	.read = mm_read,
+	.write = mm_write,
+	.memlock_limit = mm_memlock_limit,
+	.free = mm_free,
+};
+
+int super_mm_create(struct super *s, pid_t tgid, const char *comm, struct super_mm **out)
+{
+	struct super_mm *m = calloc(1, sizeof(*m));
+	char path[64];
+
+	if (!m)
+		return -ENOMEM;
+	m->mm.ops = &ops;
+	ref_init(&m->mm.ref);
+	m->mm.tgid = tgid;
+	memcpy(m->mm.comm, comm, sizeof(m->mm.comm));
+	m->s = s;
+	m->pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	snprintf(path, sizeof(path), "/proc/%d/mem", tgid);
+	m->mem = s->o->without & SUPER_WITHOUT_MEM ? -1 : open(path, O_RDWR | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/maps", tgid);
+	m->maps = open(path, O_RDONLY | O_CLOEXEC);
+	if (m->pidfd < 0) {
+		mm_free(&m->mm);
+		return -ESRCH;
+	}
+	*out = m;
+	return 0;
+}

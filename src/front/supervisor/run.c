@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run from its beginning to its end. The main thread starts the guard, then watches: processes that end, the
+ * leader of the notification threads, signals to pass on, and the guard's news.
+ */
+#include "front/supervisor/priv.h"
+#include "machine/machine.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MARK         BIT64(63) /* in epoll's data: not a process */
+#define MARK_STATUS  (MARK | 1)
+#define MARK_WATCH   (MARK | 2)
+#define MARK_SIGNALS (MARK | 3)
+
+/* Where our descriptors go: above what programs use, and low enough that a fork need not copy a huge table. */
+static int choose_numbers(struct super *s)
+{
+	struct rlimit rl;
+	unsigned hard;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return -errno;
+	hard = rl.rlim_max > 1000000 ? 1000000 : (unsigned)rl.rlim_max;
+	if (hard < 1024)
+		return -EMFILE;
+	s->fd_base = hard >= 2 * SUPER_FD_ROOM + 64 ? SUPER_FD_ROOM : (hard - 64) / 2;
+	s->fd_top = MIN(s->fd_base + SUPER_FD_ROOM, hard - 64);
+	/* Memfds, pidfds, probes: this process needs many itself. */
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+	return 0;
+}
+
+static bool host_has_getfd(void)
+{
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = self < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, self, self, 0);
+
+	if (fd >= 0)
+		close(fd);
+	if (self >= 0)
+		close(self);
+	return fd >= 0;
+}
+
+static int watch(struct super *s, int fd, uint64_t mark)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark };
+
+	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int super_init(struct super *s)
+{
+	struct seccomp_notif_sizes sizes;
+	struct timespec now;
+	int rc = choose_numbers(s);
+
+	if (rc)
+		return rc;
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+		return -ENOSYS;
+	s->notif_size = MAX((size_t)sizes.seccomp_notif, sizeof(struct seccomp_notif));
+	clock_gettime(CLOCK_REALTIME, &now);
+	s->epoch = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	s->getfd = !(s->o->without & SUPER_WITHOUT_GETFD) && host_has_getfd();
+	s->inject = !(s->o->without & SUPER_WITHOUT_INJECT);
+	mutex_init(&s->install_lock, RANK_SUPER_INSTALL);
+	mutex_init(&s->window_lock, RANK_SUPER_WINDOW);
+	cond_init(&s->window_idle);
+	LIST_INIT(&s->events);
+	LIST_INIT(&s->windows);
+	LIST_INIT(&s->windows_ended);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	s->watchdog = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->epoll < 0 || s->watchdog < 0)
+		return -errno;
+	rc = super_procs_init(s);
+	if (rc == 0)
+		rc = super_files_init(s);
+	if (rc == 0)
+		rc = super_backing_create(s);
+	return rc ? rc : watch(s, s->watchdog, MARK_WATCH);
+}
+
+/* All programs are gone. */
+static void super_fini(struct super *s)
+{
+	super_windows_wait(s);
+	super_files_fini(s);
+	super_events_fini(s);
+	super_procs_fini(s);
+	super_backing_destroy(s);
+	close(s->epoll);
+	close(s->watchdog);
+	cond_fini(&s->window_idle);
+	mutex_fini(&s->window_lock);
+	mutex_fini(&s->install_lock);
+}
+
+static int signals_fd(sigset_t *old)
+{
+	static const int passed[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+		sigaddset(&set, passed[i]);
+	sigprocmask(SIG_BLOCK, &set, old);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The terminal's INT and QUIT reach the program by themselves; what a process sent here is meant for it. */
+static void pass_signals(struct super *s, int fd)
+{
+	struct signalfd_siginfo si;
+
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (s->root > 0 && !((si.ssi_signo == SIGINT || si.ssi_signo == SIGQUIT) && si.ssi_code == SI_KERNEL))
+			kill(s->root, (int)si.ssi_signo);
+	}
+}
+
+/* Until the guard has nobody left. */
+static void watch_run(struct super *s, struct super_guard *g, int signals, int *status)
+{
+	struct epoll_event ev[32];
+	bool ticking = false, over = false;
+	uint64_t n;
+
+	while (!over) {
+		int k = epoll_wait(s->epoll, ev, ARRAY_SIZE(ev), ticking ? 10 : -1);
+
+		for (int i = 0; i < k; i++) {
+			if (ev[i].data.u64 == MARK_WATCH) {
+				(void)!read(s->watchdog, &n, sizeof(n));
+				ticking = true;
+			} else if (ev[i].data.u64 == MARK_SIGNALS) {
+				pass_signals(s, signals);
+			} else if (ev[i].data.u64 == MARK_STATUS) {
+				over = read(g->status, status, sizeof(*status)) <= 0;
+			} else {
+				super_proc_exited(s, (pid_t)ev[i].data.u64);
+			}
+		}
+		if (ticking)
+			ticking = super_pool_tick(s);
+		super_files_drain(s);
+	}
+}
+
+/* The first program's pid: the guard's child. Known before its first notification is answered. */
+static pid_t first_child(pid_t guard)
+{
+	char path[64];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", guard, guard);
+	f = fopen(path, "re");
+	if (f) {
+		if (fscanf(f, "%d", &pid) != 1)
+			pid = 0;
+		fclose(f);
+	}
+	return pid;
+}
+
+static int run(struct super *s, char *const argv[], int *status)
+{
+	struct super_guard g;
+	sigset_t old;
+	int rc, signals, err = 0;
+
+	signals = signals_fd(&old);
+	s->program_mask = old;
+	rc = super_guard_start(s, argv, &g);
+	if (rc) {
+		sigprocmask(SIG_SETMASK, &old, NULL);
+		close(signals);
+		return rc;
+	}
+	s->listener = g.listener;
+	ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	s->root = first_child(g.pid);
+	watch(s, g.status, MARK_STATUS);
+	watch(s, signals, MARK_SIGNALS);
+	rc = super_pool_start(s);
+	if (rc == 0) {
+		watch_run(s, &g, signals, status);
+		super_pool_stop(s);
+		if (read(g.error, &err, sizeof(err)) == (ssize_t)sizeof(err))
+			rc = -err;
+	}
+	close(g.alive);
+	close(g.error);
+	close(g.status);
+	waitpid(g.pid, NULL, 0);
+	close(s->listener);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	close(signals);
+	return rc;
+}
+
+int super_run_tree(struct tree *tree, struct log *log, const struct super_options *o, char *const argv[], int *status)
+{
+	struct super *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	s->tree = tree;
+	s->log = log;
+	s->o = o;
+	rc = super_init(s);
+	if (rc == 0) {
+		rc = run(s, argv, status);
+		super_fini(s);
+	}
+	free(s);
+	return rc;
+}
+
+int super_run(struct machine *m, const struct super_options *o, char *const argv[], int *status)
+{
+	return super_run_tree(machine_tree(m), machine_log(m), o, argv, status);
+}

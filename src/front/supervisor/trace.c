@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stopping a thread of a program for a moment, to run a system call in its context. The tracer is the thread of the
+ * supervisor that asks, so waits are for threads it traces itself (__WNOTHREAD) and several can be at it at once.
+ * Signals are held back while a call runs; the program gets them when it goes on.
+ */
+#include "front/supervisor/priv.h"
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+int super_trace_attach(pid_t tid, unsigned long options)
+{
+	if (ptrace(PTRACE_SEIZE, tid, 0, options) < 0)
+		return -errno;
+	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0) {
+		int rc = -errno;
+
+		ptrace(PTRACE_DETACH, tid, 0, 0);
+		return rc;
+	}
+	return 0;
+}
+
+pid_t super_trace_wait(void)
+{
+	int status;
+	pid_t tid;
+
+	do
+		tid = waitpid(-1, &status, __WALL | __WNOTHREAD);
+	while (tid < 0 && errno == EINTR);
+	if (tid < 0)
+		return -errno;
+	return WIFSTOPPED(status) ? tid : -ESRCH;
+}
+
+void super_trace_detach(pid_t tid)
+{
+	ptrace(PTRACE_DETACH, tid, 0, 0);
+}
+
+int super_trace_stack(pid_t tid, uint64_t *sp)
+{
+	struct user_regs_struct r;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &r) < 0)
+		return -ESRCH;
+	*sp = r.rsp;
+	return 0;
+}
+
+void super_trace_result(pid_t tid, long val)
+{
+	struct user_regs_struct r;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &r) < 0)
+		return;
+	r.rax = (uint64_t)val;
+	ptrace(PTRACE_SETREGS, tid, 0, &r);
+}
+
+/* Let it run until it stops with SIGTRAP. Other stops (a group stop, say) are passed over. */
+static int run_to_trap(pid_t tid, int request)
+{
+	int status;
+
+	for (;;) {
+		if (ptrace(request, tid, 0, 0) < 0 || waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status))
+			return -ESRCH;
+		if (status >> 8 == SIGTRAP)
+			return 0;
+	}
+}
+
+/* By the system call instruction it has just executed: once in, once out. */
+static int run_by_syscall(pid_t tid, struct user_regs_struct *r)
+{
+	r->rip -= 2;
+	if (ptrace(PTRACE_SETREGS, tid, 0, r) < 0 || run_to_trap(tid, PTRACE_SYSCALL) || run_to_trap(tid, PTRACE_SYSCALL))
+		return -ESRCH;
+	return ptrace(PTRACE_GETREGS, tid, 0, r) < 0 ? -ESRCH : 0;
+}
+
+/* At the entry of a new image, whose only thread it is: by an instruction put there for the moment. */
+static int run_by_poke(pid_t tid, struct user_regs_struct *r)
+{
+	uint64_t at = r->rip;
+	long old, rc;
+
+	errno = 0;
+	old = ptrace(PTRACE_PEEKTEXT, tid, at, 0);
+	if (errno || ptrace(PTRACE_POKETEXT, tid, at, (old & ~0xffffffl) | 0xcc050f) < 0) /* syscall; int3 */
+		return -ESRCH;
+	rc = ptrace(PTRACE_SETREGS, tid, 0, r) < 0 || run_to_trap(tid, PTRACE_CONT) ||
+	     ptrace(PTRACE_GETREGS, tid, 0, r) < 0 ? -ESRCH : 0;
+	ptrace(PTRACE_POKETEXT, tid, at, old);
+	return (int)rc;
+}
+
+long super_trace_call(pid_t tid, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct saved, r;
+	uint64_t mask, all = ~BIT64(SIGTRAP - 1);
+	long insn, rc;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &saved) < 0 || ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0)
+		return -ESRCH;
+	errno = 0;
+	insn = ptrace(PTRACE_PEEKTEXT, tid, saved.rip - 2, 0);
+	bool after_syscall = errno == 0 && (insn & 0xffff) == 0x050f && saved.rcx == saved.rip;
+
+	r = saved;
+	r.rax = (uint64_t)nr;
+	r.orig_rax = (uint64_t)-1;
+	r.rdi = args[0];
+	r.rsi = args[1];
+	r.rdx = args[2];
+	r.r10 = args[3];
+	r.r8 = args[4];
+	r.r9 = args[5];
+	ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all);
+	rc = after_syscall ? run_by_syscall(tid, &r) : run_by_poke(tid, &r);
+	if (rc == 0)
+		rc = (long)r.rax;
+	saved.orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, tid, 0, &saved);
+	ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
+	return rc;
+}
+
+long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx)
+{
+	pid_t tid = (pid_t)c->n->pid;
+
+	/* What is run may be notified itself, and another thread has to answer it. */
+	super_call_may_block(c);
+	if (!c->s->inject || super_trace_attach(tid, 0))
+		return SUPER_CONTINUE;
+	super_call_send(c, val);
+	if (super_trace_wait() == tid) {
+		fn(c, tid, ctx);
+		super_trace_detach(tid);
+	}
+	return SUPER_DONE;
+}
