@@ -90,7 +90,8 @@ int cli_check(int argc, char **argv)
 		struct machine_desc *d;
 
 		if (machine_desc_load(argv[i], stderr, &d) == 0) {
-			printf("%s: fine\n", argv[i]);
+			if (!machine_desc_audit(d, stderr))
+				printf("%s: fine\n", argv[i]);
 			machine_desc_free(d);
 		} else {
 			bad = 1;

@@ -44,6 +44,9 @@ static const struct drv_id port_ids[] = {
 };
 static const struct drv_id bridge_ids[] = { CLASS(0x060400, 0xffffff), { 0 } };
 static const struct drv_id nic_ids[] = { CLASS(0x020000, 0xff0000), { 0 } };
+static const struct drv_id pf_stub_ids[] = {
+	{ .vendor = 0x1d0f, .device = 0x0053, .subvendor = DRV_ANY_ID, .subdevice = DRV_ANY_ID }, { 0 },
+};
 static const struct drv_id nvme_ids[] = { CLASS(0x010802, 0xffffff), { 0 } };
 
 /* In the order of registration, which is the order in which they are tried. */
@@ -60,6 +63,11 @@ static const struct machine_builtin_driver drivers[] = {
 	  .ids = bridge_ids,
 	  .probe = MACHINE_PROBE_SHPC },
 	{ .name = "pci-stub", .what = "holds a device and leaves it alone", .managed = true },
+	{ .name = "pci-pf-stub", .what = "lets a function have virtual ones and does no more", .ids = pf_stub_ids },
+	/* One of each class of bridge drivers that are not safe in a user's group; they bind by driver_override only. */
+	{ .name = "bridge-dma", .what = "a bridge driver that does DMA", .uses_dma = true },
+	{ .name = "bridge-mmio", .what = "a bridge driver that maps registers", .maps_mmio = true },
+	{ .name = "bridge-quiet", .what = "a bridge driver that does neither, which nobody has vouched for" },
 	{ .name = "nic", .what = "like a network driver", .uses_dma = true, .maps_mmio = true, .ids = nic_ids },
 	{ .name = "nvme", .what = "like an NVMe driver", .uses_dma = true, .maps_mmio = true, .ids = nvme_ids },
 	{ .name = "vfio-pci",

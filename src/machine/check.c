@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a machine file means: the IOMMU units, the drivers, and the tree of buses. Here every bus gets its number and
+ * What a machine file means: the tree of buses. Here every bus gets its number and
  * every function its address, in the order in which a PC's firmware would give them: depth first, functions in the
  * order of their slots. A bridge may ask for a higher number than its turn. What one function is by itself is
- * looked at in checknode.c.
+ * looked at in checknode.c; parameters, IOMMU units and drivers in checkparts.c.
  */
 #include "devices/devices.h"
 #include "machine/builtin.h"
@@ -57,104 +57,9 @@ bool machine_node_bridge(const struct machine_node *n)
 	return n->kind != MACHINE_FUNCTION && n->kind != MACHINE_EVENT_COLLECTOR;
 }
 
-static bool chosen(enum machine_choice c, bool otherwise)
-{
-	return c == MACHINE_DEFAULT ? otherwise : c == MACHINE_YES;
-}
+/* ---- the tree ---- */
 
-/* ---- parameters ---- */
-
-static void check_parameters(struct machine_check *c)
-{
-	struct machine_parameters *p = &c->d->parameters;
-
-	p->vfio.type1_allow_unsafe_interrupts = p->unsafe_interrupts == MACHINE_YES;
-	p->vfio.type1_disable_hugepages = p->disable_hugepages == MACHINE_YES;
-	p->vfio.enable_unsafe_noiommu_mode = p->noiommu == MACHINE_YES;
-	p->vfio.type1_dma_entry_limit = p->dma_entry_limit ? p->dma_entry_limit : 65535;
-	p->vfio_pci.nointxmask = p->nointxmask == MACHINE_YES;
-	p->vfio_pci.disable_idle_d3 = p->disable_idle_d3 == MACHINE_YES;
-	p->vfio_pci.enable_sriov = p->enable_sriov == MACHINE_YES;
-	p->vfio_pci.disable_denylist = p->disable_denylist == MACHINE_YES;
-	p->vfio_pci.disable_vga = p->disable_vga == MACHINE_YES;
-	if (!p->ids)
-		return;
-	if (strlen(p->ids) >= sizeof(p->vfio_pci.ids))
-		machine_complain(c->errors, NULL, "vfio_pci.ids is longer than %zu characters",
-				 sizeof(p->vfio_pci.ids) - 1);
-	else
-		strcpy(p->vfio_pci.ids, p->ids);
-}
-
-/* ---- IOMMU units ---- */
-
-static uint64_t check_page_sizes(struct machine_check *c, struct machine_unit *u)
-{
-	uint64_t sizes = 0, size;
-
-	if (!u->page_sizes)
-		return 0x40201000;
-	for (unsigned i = 0; i < u->page_sizes_count; i++) {
-		if (model_size_parse(u->page_sizes[i], &size) ||
-		    (size != 0x1000 && size != 0x200000 && size != 0x40000000))
-			machine_complain_item(c, u->yaml, "page_sizes", i, "page size \"%s\": expected 4K, 2M or 1G",
-					      u->page_sizes[i]);
-		else
-			sizes |= size;
-	}
-	if (sizes && !(sizes & 0x1000))
-		machine_complain_key(c, u->yaml, "page_sizes", "pages of 4K are missing: every IOMMU has them");
-	return sizes;
-}
-
-static void unit_defaults(struct iommu_unit *u, const char *name, enum machine_unit_kind kind)
-{
-	snprintf(u->name, sizeof(u->name), "%s", name);
-	u->width = 48;
-	u->pgsizes = 0x40201000;
-	u->coherent = true;
-	u->enforce_coherency = true;
-	u->msi_isolated = true;
-	u->requests_acs = kind != MACHINE_SMMU;
-	strcpy(u->default_domain, kind == MACHINE_INTEL ? "DMA-FQ" : "DMA");
-}
-
-static void check_unit(struct machine_check *c, struct machine_unit *u, unsigned index)
-{
-	static const char *const domains[] = { "DMA", "DMA-FQ", "identity" };
-	bool known = !u->default_domain;
-
-	if (strlen(u->name) >= sizeof(u->unit.name))
-		machine_complain_key(c, u->yaml, "name", "longer than %zu characters", sizeof(u->unit.name) - 1);
-	for (unsigned i = 0; i < index; i++) {
-		if (strcmp(c->d->iommus[i].name, u->name) == 0)
-			machine_complain_key(c, u->yaml, "name", "there is an IOMMU \"%s\" already (line %zu)", u->name,
-					     c->d->iommus[i].yaml->start_mark.line + 1);
-	}
-	if (strcmp(u->name, "none") == 0)
-		machine_complain_key(c, u->yaml, "name", "\"none\" means no IOMMU; call this one otherwise");
-	unit_defaults(&u->unit, u->name, u->kind);
-	if (u->width)
-		u->unit.width = u->width;
-	if (u->unit.width < 32 || u->unit.width > 57)
-		machine_complain_key(c, u->yaml, "width", "%u address bits: expected 32 to 57", u->unit.width);
-	u->unit.pgsizes = check_page_sizes(c, u);
-	u->unit.coherent = chosen(u->coherent, true);
-	u->unit.enforce_coherency = chosen(u->enforce_coherency, u->unit.coherent);
-	u->unit.msi_isolated = chosen(u->interrupt_remapping, true);
-	u->unit.requests_acs = chosen(u->acs, u->unit.requests_acs);
-	for (size_t i = 0; u->default_domain && i < ARRAY_SIZE(domains); i++)
-		known = known || strcmp(domains[i], u->default_domain) == 0;
-	if (!known)
-		machine_complain_key(c, u->yaml, "default_domain", "\"%s\": expected DMA, DMA-FQ or identity",
-				     u->default_domain);
-	else if (u->default_domain)
-		strcpy(u->unit.default_domain, u->default_domain);
-}
-
-/* ---- drivers ---- */
-
-static bool read_hex(const char **text, unsigned digits, uint32_t *out)
+bool machine_read_hex(const char **text, unsigned digits, uint32_t *out)
 {
 	char buf[9] = "";
 	unsigned n = 0;
@@ -168,72 +73,6 @@ static bool read_hex(const char **text, unsigned digits, uint32_t *out)
 	return n > 0;
 }
 
-/* "8086:10c9", "8086:*", "class 0200" */
-static bool read_match(const char *text, struct drv_id *m)
-{
-	const char *p = text;
-	size_t digits;
-
-	*m = (struct drv_id){
-		.vendor = DRV_ANY_ID, .device = DRV_ANY_ID, .subvendor = DRV_ANY_ID, .subdevice = DRV_ANY_ID
-	};
-	if (strncmp(p, "class ", 6) == 0) {
-		p += 6;
-		digits = strlen(p);
-		if (!read_hex(&p, 6, &m->class_code) || *p || digits % 2)
-			return false;
-		m->class_code <<= 4 * (6 - digits);
-		m->class_mask = (0xffffffu << 4 * (6 - digits)) & 0xffffff;
-		return true;
-	}
-	if (!read_hex(&p, 4, &m->vendor) || !m->vendor || *p++ != ':')
-		return false;
-	if (strcmp(p, "*") == 0)
-		return true;
-	return read_hex(&p, 4, &m->device) && !*p;
-}
-
-static int errno_of(const char *name)
-{
-	const char *n;
-
-	for (int i = 1; i < 134; i++) {
-		n = strerrorname_np(i);
-		if (n && strcmp(n, name) == 0)
-			return i;
-	}
-	return 0;
-}
-
-static void check_driver(struct machine_check *c, struct machine_driver *r, unsigned index)
-{
-	for (unsigned i = 0; i < index; i++) {
-		if (strcmp(c->d->drivers[i].name, r->name) == 0)
-			machine_complain_key(c, r->yaml, "name", "there is a driver \"%s\" already (line %zu)", r->name,
-					     c->d->drivers[i].yaml->start_mark.line + 1);
-	}
-	if (machine_builtin_driver(r->name))
-		machine_complain_key(c, r->yaml, "name", "\"%s\" is a driver every machine has", r->name);
-	if (strchr(r->name, '/') || strcmp(r->name, "none") == 0)
-		machine_complain_key(c, r->yaml, "name", "\"%s\" cannot be the name of a driver", r->name);
-	if (r->probe) {
-		r->probe_error = -errno_of(r->probe);
-		if (!r->probe_error)
-			machine_complain_key(c, r->yaml, "probe", "\"%s\": expected the name of an error, such as EIO",
-					     r->probe);
-	}
-	r->table = calloc(r->match_count + 1, sizeof(*r->table));
-	for (unsigned i = 0; r->table && i < r->match_count; i++) {
-		if (!read_match(r->match[i], &r->table[i]))
-			machine_complain_item(c, r->yaml, "match", i,
-					      "\"%s\": expected VENDOR:DEVICE, VENDOR:* or "
-					      "\"class CC[SS[PP]]\", in hex",
-					      r->match[i]);
-	}
-}
-
-/* ---- the tree ---- */
-
 static void attach_yaml(struct machine_check *c, struct machine_node *n, struct machine_node *parent, yaml_node_t *yaml)
 {
 	yaml_node_t *below = machine_yaml_get(c->doc, yaml, "below");
@@ -244,27 +83,62 @@ static void attach_yaml(struct machine_check *c, struct machine_node *n, struct 
 		attach_yaml(c, &n->below[i], n, machine_yaml_item(c->doc, below, i));
 }
 
-/* "01.0": slot and function, in hex */
+/* "01.0": slot and function, in hex; the devfn, or -1 */
+static int check_address(struct machine_check *c, struct machine_node *n, const char *key, const char *text)
+{
+	const char *p = text;
+	uint32_t slot, function;
+
+	if (!machine_read_hex(&p, 4, &slot) || *p++ != '.' || !machine_read_hex(&p, 4, &function) || *p) {
+		machine_complain_key(c, n->yaml, key, "\"%s\": expected slot and function in hex, such as 01.0", text);
+		return -1;
+	}
+	if (slot > 0x1f)
+		machine_complain_key(c, n->yaml, key, "slot %s: a bus has slots 00 to 1f", text);
+	else if (function > 7)
+		machine_complain_key(c, n->yaml, key, "function %s: a slot has functions 0 to 7", text);
+	return (int)((slot & 0x1f) << 3 | (function & 7));
+}
+
 static void check_at(struct machine_check *c, struct machine_node *n)
 {
-	const char *p = n->at;
-	uint32_t slot, function;
+	int devfn;
 
 	if (!n->at) {
 		machine_complain_key(c, n->yaml, NULL, "\"at:\" is missing: slot and function, such as 01.0");
 		return;
 	}
-	if (!read_hex(&p, 4, &slot) || *p++ != '.' || !read_hex(&p, 4, &function) || *p) {
-		machine_complain_key(c, n->yaml, "at", "\"%s\": expected slot and function in hex, such as 01.0",
-				     n->at);
-		return;
+	devfn = check_address(c, n, "at", n->at);
+	if (devfn >= 0) {
+		n->pci.slot = (uint8_t)(devfn >> 3);
+		n->pci.function = devfn & 7;
 	}
-	if (slot > 0x1f)
-		machine_complain_key(c, n->yaml, "at", "slot %s: a bus has slots 00 to 1f", n->at);
-	else if (function > 7)
-		machine_complain_key(c, n->yaml, "at", "function %s: a slot has functions 0 to 7", n->at);
-	n->pci.slot = slot & 0x1f;
-	n->pci.function = function & 7;
+	devfn = n->physfn ? check_address(c, n, "physfn", n->physfn) : -1;
+	if (devfn >= 0) {
+		n->pci.virtual = true;
+		n->pci.physfn = (uint8_t)devfn;
+	}
+}
+
+/* A virtual function's physical one comes before it on the bus, as it would be found before. */
+static void check_physfn(struct machine_check *c, struct machine_node *n)
+{
+	uint8_t devfn = (uint8_t)(n->pci.slot << 3 | n->pci.function);
+
+	if (!n->physfn)
+		return;
+	if (n->kind != MACHINE_FUNCTION || n->below_count)
+		machine_complain_key(c, n->yaml, "physfn", "a %s is no virtual function", machine_kind_name(n->kind));
+	for (unsigned i = 0; i < n->parent->below_count; i++) {
+		const struct machine_node *o = &n->parent->below[i];
+
+		if (o->kind == MACHINE_FUNCTION && !o->physfn && n->pci.physfn < devfn &&
+		    (o->pci.slot << 3 | o->pci.function) == n->pci.physfn)
+			return;
+	}
+	machine_complain_key(c, n->yaml, "physfn",
+			     "\"%s\": there is no function at a lower address of this bus that \"%s\" could be part of",
+			     n->physfn, machine_node_label(n));
 }
 
 static void check_root(struct machine_check *c, struct machine_node *n)
@@ -281,7 +155,7 @@ static void check_root(struct machine_check *c, struct machine_node *n)
 	}
 	if (n->at)
 		machine_complain_key(c, n->yaml, "at", "a host bridge is at 00.0 of its bus; say \"bus: 0000:00\"");
-	if (!read_hex(&p, 4, &domain) || *p++ != ':' || !read_hex(&p, 2, &bus) || *p)
+	if (!machine_read_hex(&p, 4, &domain) || *p++ != ':' || !machine_read_hex(&p, 2, &bus) || *p)
 		machine_complain_key(c, n->yaml, "bus", "\"%s\": expected domain and bus in hex, such as 0000:00",
 				     n->bus);
 	else {
@@ -309,7 +183,7 @@ static void check_place(struct machine_check *c, struct machine_node *n)
 		machine_complain_key(c, n->yaml, "kind", "a downstream port is below the upstream port of its switch");
 	else if (up->kind == MACHINE_UPSTREAM && n->kind != MACHINE_DOWNSTREAM)
 		machine_complain_key(c, n->yaml, "at", "below an upstream port are the downstream ports of its switch");
-	else if (port && n->pci.slot)
+	else if (port && n->pci.slot && !n->physfn)
 		machine_complain_key(c, n->yaml, "at", "slot %s: below a %s there is slot 00 only", n->at,
 				     machine_kind_name(up->kind));
 	if (n->bus && !machine_node_bridge(n))
@@ -349,6 +223,8 @@ static void check_bus(struct machine_check *c, struct machine_node *n, unsigned 
 		check_place(c, child);
 		check_bus(c, child, depth + 1);
 	}
+	for (unsigned i = 0; i < n->below_count; i++)
+		check_physfn(c, &n->below[i]);
 	qsort(n->order, n->below_count, sizeof(*n->order), by_address);
 }
 
@@ -360,7 +236,7 @@ static int wanted_number(struct machine_check *c, struct machine_node *n)
 
 	if (!p)
 		return -1;
-	if (!read_hex(&p, 2, &bus) || *p) {
+	if (!machine_read_hex(&p, 2, &bus) || *p) {
 		machine_complain_key(c, n->yaml, "bus",
 				     "\"%s\": expected the number of the bus below, in hex, such as 04", n->bus);
 		return -1;
@@ -429,7 +305,7 @@ static void check_addresses(struct machine_check *c, struct machine_node *n)
 			both_at(c, child, n);
 		if (before ? child->pci.slot != before->pci.slot : child->pci.slot != 0)
 			slot_found = false;
-		if (child->pci.function == 0)
+		if (child->pci.function == 0 || child->physfn)
 			slot_found = true;
 		else if (!slot_found)
 			machine_complain_key(c, child->yaml, "at", "\"%s\" is never found: slot %02x has no function 0",
@@ -516,18 +392,8 @@ static int forget_yaml(struct machine_node *n, void *ctx)
 void machine_desc_check(struct machine_check *c)
 {
 	struct machine_desc *d = c->d;
-	yaml_node_t *root = yaml_document_get_root_node(c->doc);
 
-	check_parameters(c);
-	unit_defaults(&d->default_unit, "dmar0", MACHINE_INTEL);
-	for (unsigned i = 0; i < d->iommus_count; i++) {
-		d->iommus[i].yaml = machine_yaml_item(c->doc, machine_yaml_get(c->doc, root, "iommus"), i);
-		check_unit(c, &d->iommus[i], i);
-	}
-	for (unsigned i = 0; i < d->drivers_count; i++) {
-		d->drivers[i].yaml = machine_yaml_item(c->doc, machine_yaml_get(c->doc, root, "drivers"), i);
-		check_driver(c, &d->drivers[i], i);
-	}
+	machine_parts_check(c);
 	check_tree(c);
 	if (c->errors->count)
 		return;

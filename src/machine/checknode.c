@@ -278,10 +278,9 @@ static const struct iommu_unit *find_unit(struct machine_check *c, struct machin
 	return NULL;
 }
 
-/* "0xfd000000-0xfdffffff direct" */
-static bool read_resv(const char *text, struct iommu_resv *r)
+bool machine_resv_parse(const char *text, struct iommu_resv *r)
 {
-	static const char *const types[] = { "direct", "direct-relaxable", "reserved", "msi" };
+	static const char *const types[] = { "direct", "direct-relaxable", "reserved", "msi", "sw-msi" };
 	char type[20], rest;
 	int n = sscanf(text, "%" SCNi64 "-%" SCNi64 " %19s%c", (int64_t *)&r->start, (int64_t *)&r->last, type, &rest);
 
@@ -301,11 +300,8 @@ static void check_iommu(struct machine_check *c, struct machine_node *n)
 	n->unit = n->pci.unit = find_unit(c, n);
 	n->resv = calloc(n->reserved_count + 1, sizeof(*n->resv));
 	for (unsigned i = 0; n->resv && i < n->reserved_count; i++) {
-		if (!read_resv(n->reserved[i], &n->resv[i]))
-			machine_complain_item(c, n->yaml, "reserved", i,
-					      "\"%s\": expected FIRST-LAST and direct, direct-relaxable, "
-					      "reserved or msi",
-					      n->reserved[i]);
+		if (!machine_resv_parse(n->reserved[i], &n->resv[i]))
+			machine_complain_item(c, n->yaml, "reserved", i, "\"%s\": " MACHINE_RESV_EXPECTED, n->reserved[i]);
 	}
 	n->pci.resv = n->resv;
 	n->pci.nresv = n->resv ? n->reserved_count : 0;
@@ -335,6 +331,26 @@ static void check_kind(struct machine_node *n)
 	n->pci.bridge = machine_node_bridge(n) && !n->pci.host_bridge;
 	n->pci.multifunction = n->multifunction == MACHINE_DEFAULT ? -1 : n->multifunction == MACHINE_YES;
 	n->pci.shpc = n->shpc;
+	n->pci.ats = n->ats;
+	n->pci.untrusted = n->untrusted;
+	n->pci.hotplug = n->present == MACHINE_NO;
+}
+
+/* What only PCIe has, and what cannot be left out. */
+static void check_express(struct machine_check *c, struct machine_node *n)
+{
+	bool express = n->pci.type != PCI_CONVENTIONAL;
+
+	if (n->ats && !express)
+		machine_complain_key(c, n->yaml, "ats", "\"%s\" is conventional PCI, which has no ATS",
+				     machine_node_label(n));
+	if (n->physfn && !express)
+		machine_complain_key(c, n->yaml, "physfn", "\"%s\" is conventional PCI, which has no virtual functions",
+				     machine_node_label(n));
+	if (n->present == MACHINE_NO && n->kind == MACHINE_HOST_BRIDGE)
+		machine_complain_key(c, n->yaml, "present", "a host bridge is always present");
+	if (n->present == MACHINE_NO && n->physfn)
+		machine_complain_key(c, n->yaml, "present", "no rescan finds a virtual function");
 }
 
 static void check_bind(struct machine_check *c, struct machine_node *n)
@@ -359,6 +375,7 @@ void machine_node_check(struct machine_check *c, struct machine_node *n)
 {
 	check_model(c, n);
 	check_kind(n);
+	check_express(c, n);
 	check_identity(c, n);
 	check_acs(c, n);
 	check_iommu(c, n);

@@ -39,6 +39,8 @@ static int create_layers(struct machine *m)
 	if (!rc)
 		rc = pci_create(m->bus, m->iommu, m->mem, &m->log, &m->pci);
 	if (!rc)
+		rc = pci_acs_params(m->pci, p->config_acs, p->disable_acs_redir);
+	if (!rc)
 		rc = vfio_create(m->tree, m->mem, m->iommu, &m->log, m->loop, &p->vfio, &m->vfio);
 	if (!rc)
 		rc = vfio_pci_create(m->vfio, m->pci, m->bus, &p->vfio_pci, &m->vfio_pci);
@@ -115,6 +117,16 @@ static int create_function(struct machine *m, struct pci_bus *bus, const struct 
 	return rc;
 }
 
+/* Not there at boot: a rescan finds it, and then what is below it. */
+static int leave_out(struct machine *m, const struct machine_node *n)
+{
+	int rc = pci_dev_absent(m->pci, n->number, &n->pci, n->secondary);
+
+	for (unsigned i = 0; !rc && i < n->below_count; i++)
+		rc = leave_out(m, n->order[i]);
+	return rc;
+}
+
 static int scan_bus(struct machine *m, struct pci_bus *bus, const struct machine_node *above)
 {
 	bool root = above->kind == MACHINE_HOST_BRIDGE;
@@ -122,16 +134,19 @@ static int scan_bus(struct machine *m, struct pci_bus *bus, const struct machine
 	AUTO_FREE struct pci_dev **made = calloc(n + 1, sizeof(struct pci_dev *));
 	int rc = made ? 0 : -ENOMEM;
 
-	for (unsigned i = 0; !rc && i < n; i++)
-		rc = create_function(m, bus, i < root ? above : above->order[i - root], &made[i]);
 	for (unsigned i = 0; !rc && i < n; i++) {
-		rc = pci_dev_announce(made[i]);
+		const struct machine_node *node = i < root ? above : above->order[i - root];
+
+		rc = node->present == MACHINE_NO ? leave_out(m, node) : create_function(m, bus, node, &made[i]);
+	}
+	for (unsigned i = 0; !rc && i < n; i++) {
+		rc = made[i] ? pci_dev_announce(made[i]) : 0;
 		if (rc)
 			log_msg(&m->log, LOG_ERR, "%s: cannot be announced: %s", made[i]->dev.name, strerror(-rc));
 	}
 	/* What was created but not announced is not found by machine_destroy(). */
 	for (unsigned i = 0; !rc && i < n; i++) {
-		if (i >= root && made[i]->secondary)
+		if (i >= root && made[i] && made[i]->secondary)
 			rc = scan_bus(m, made[i]->secondary, above->order[i - root]);
 	}
 	return rc;
@@ -156,10 +171,22 @@ static int probe(struct pci_dev *d, void *ctx)
 	return 0;
 }
 
+/* Known before the scan, as a kernel reads the firmware's tables of IOMMUs first. */
+static int detect_iommu(struct machine_node *n, void *ctx)
+{
+	bool wants = n->unit && n->unit->requests_acs;
+
+	if (wants)
+		pci_request_acs(((struct machine *)ctx)->pci);
+	return wants;
+}
+
 static int create_hardware(struct machine *m)
 {
 	struct pci_bus *bus;
 	int rc = index_nodes(m);
+
+	machine_for_each(m->desc, detect_iommu, m);
 
 	for (unsigned i = 0; !rc && i < m->desc->devices_count; i++) {
 		const struct machine_node *n = &m->desc->devices[i];

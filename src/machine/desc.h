@@ -42,6 +42,8 @@ struct machine_unit {
 	unsigned page_sizes_count;
 	enum machine_choice coherent, enforce_coherency, interrupt_remapping, acs;
 	char *default_domain;
+	char **reserved;
+	unsigned reserved_count;
 	/* ---- */
 	yaml_node_t *yaml;
 	struct iommu_unit unit;
@@ -53,8 +55,10 @@ struct machine_driver {
 	unsigned match_count;
 	enum machine_choice does_dma, maps_mmio, managed;
 	char *probe; /* an errno's name; NULL: probing works */
+	char *needs; /* the driver that must have a device before this one's probing works; NULL: none */
 	/* ---- */
 	yaml_node_t *yaml;
+	unsigned line;
 	struct drv_id *table; /* match_count entries and the end */
 	int probe_error; /* 0 or -errno */
 };
@@ -64,9 +68,9 @@ struct machine_node {
 	char *at, *bus, *name, *model;
 	char **args;
 	unsigned args_count;
-	char *ids, *class_code, *acs, *acs_quirk, *iommu, *bind;
-	enum machine_choice multifunction, integrated;
-	bool shpc;
+	char *ids, *class_code, *acs, *acs_quirk, *iommu, *bind, *physfn;
+	enum machine_choice multifunction, integrated, present;
+	bool shpc, ats, untrusted;
 	char **reserved;
 	unsigned reserved_count;
 	struct machine_node *below;
@@ -91,7 +95,9 @@ struct machine_parameters {
 	/* what libcyaml can fill; check.c copies it above */
 	enum machine_choice unsafe_interrupts, disable_hugepages, noiommu;
 	unsigned dma_entry_limit;
-	char *ids;
+	char *ids, *stub_ids;
+	char *config_acs, *disable_acs_redir;
+	enum machine_choice passthrough, strict;
 	enum machine_choice nointxmask, disable_idle_d3, enable_sriov, disable_denylist, disable_vga;
 };
 
@@ -148,6 +154,13 @@ struct machine_check {
 
 /** machine_desc_check - the meaning: addresses, models, drivers; fills in the lower parts */
 void machine_desc_check(struct machine_check *c);
+/** machine_parts_check - parameters, IOMMU units, drivers (checkparts.c) */
+void machine_parts_check(struct machine_check *c);
+/** machine_read_hex - 1 to @digits hex digits, stepping over them; false: there is none */
+bool machine_read_hex(const char **text, unsigned digits, uint32_t *out);
+/** machine_resv_parse - "0xfd000000-0xfdffffff direct" */
+bool machine_resv_parse(const char *text, struct iommu_resv *r);
+#define MACHINE_RESV_EXPECTED "expected FIRST-LAST and direct, direct-relaxable, reserved, msi or sw-msi"
 /** machine_node_check - one function or bridge, but for its place in the tree (checknode.c) */
 void machine_node_check(struct machine_check *c, struct machine_node *n);
 /** machine_complain_key - complain at the value of @key of @map, or at @map */
@@ -162,6 +175,10 @@ const char *machine_node_label(const struct machine_node *n);
 bool machine_node_bridge(const struct machine_node *n);
 /** machine_for_each - every node, depth first in scan order, parents first; stops when @fn returns non-zero */
 int machine_for_each(struct machine_desc *d, int (*fn)(struct machine_node *n, void *ctx), void *ctx);
+/** machine_audit_driver - is @r a driver of bridges that is called harmless and is not? (audit.c) */
+bool machine_audit_driver(const struct machine_desc *d, const struct machine_driver *r);
+/** machine_audit_why - what makes it unsafe, in a few words */
+const char *machine_audit_why(const struct machine_driver *r);
 /** machine_kind_name - as machine files write it */
 const char *machine_kind_name(enum machine_kind kind);
 

@@ -4,12 +4,10 @@
  * whether they count as users of kernel DMA (unless managed), and whether their probe fails. They touch no device.
  */
 #include "machine/priv.h"
+#include <string.h>
 
-static int host_probe(struct drv *drv, struct dev *dev)
+static int host_answer(const struct machine_host_driver *h, struct pci_dev *d)
 {
-	struct machine_host_driver *h = container_of(drv, struct machine_host_driver, drv);
-	struct pci_dev *d = pci_dev_of(dev);
-
 	switch (h->probe) {
 	case MACHINE_PROBE_PORT:
 		if (d->type != PCI_ROOT_PORT && d->type != PCI_UPSTREAM && d->type != PCI_DOWNSTREAM &&
@@ -19,12 +17,23 @@ static int host_probe(struct drv *drv, struct dev *dev)
 	case MACHINE_PROBE_SHPC:
 		return pci_find_cap(d, PCI_CAP_ID_SHPC) ? 0 : -ENODEV;
 	default:
-		return h->probe_error;
+		return h->needs && !atomic_load(&h->needs->bound) ? -DEV_EPROBE_DEFER : h->probe_error;
 	}
+}
+
+static int host_probe(struct drv *drv, struct dev *dev)
+{
+	struct machine_host_driver *h = container_of(drv, struct machine_host_driver, drv);
+	int rc = host_answer(h, pci_dev_of(dev));
+
+	if (rc == 0)
+		atomic_fetch_add(&h->bound, 1);
+	return rc;
 }
 
 static void host_remove(struct drv *drv, struct dev *dev)
 {
+	atomic_fetch_sub(&container_of(drv, struct machine_host_driver, drv)->bound, 1);
 }
 
 static const struct drv_ops host_ops = {
@@ -64,6 +73,26 @@ static int add_builtin(struct machine *m, const struct machine_builtin_driver *b
 	return add(m, h);
 }
 
+/* Storage of all of them is there from the start, in the order of registration. */
+static const struct machine_host_driver *find_host(struct machine *m, const char *name)
+{
+	const struct machine_driver *r = m->desc->drivers;
+	unsigned n = 0;
+
+	for (unsigned i = 0; machine_builtin_drivers(i); i++) {
+		if (machine_builtin_drivers(i)->probe == MACHINE_PROBE_ELSEWHERE)
+			continue;
+		if (strcmp(machine_builtin_drivers(i)->name, name) == 0)
+			return &m->drivers[n];
+		n++;
+	}
+	for (unsigned i = 0; i < m->desc->drivers_count; i++) {
+		if (strcmp(r[i].name, name) == 0)
+			return &m->drivers[n + i];
+	}
+	return NULL;
+}
+
 static int add_described(struct machine *m, const struct machine_driver *r)
 {
 	struct machine_host_driver *h = &m->drivers[m->ndrivers];
@@ -75,11 +104,29 @@ static int add_described(struct machine *m, const struct machine_driver *r)
 	h->drv.maps_mmio = yes(r->maps_mmio, !h->drv.managed);
 	h->drv.ids = r->match_count ? r->table : NULL;
 	h->probe_error = r->probe_error;
-	if (h->drv.managed && (h->drv.uses_dma || h->drv.maps_mmio))
-		log_msg(&m->log, LOG_WARN,
-			"driver %s is managed, but %s: users of its group could be harmed (spec 10, 2.6)", r->name,
-			h->drv.uses_dma ? "does DMA" : "maps MMIO");
+	h->needs = r->needs ? find_host(m, r->needs) : NULL;
+	if (machine_audit_driver(m->desc, r))
+		log_msg(&m->log, LOG_WARN, "driver %s of bridges is unsafe in a user's group: %s", r->name,
+			machine_audit_why(r));
 	return add(m, h);
+}
+
+/* The kernel's command line names ids as new_id does, with colons; a bad one is skipped. */
+static void add_stub_ids(struct machine *m)
+{
+	const struct machine_host_driver *stub = find_host(m, "pci-stub");
+	AUTO_FREE char *ids = m->desc->parameters.stub_ids ? strdup(m->desc->parameters.stub_ids) : NULL;
+	char *save = NULL, line[80];
+
+	for (char *id = ids ? strtok_r(ids, ",", &save) : NULL; id; id = strtok_r(NULL, ",", &save)) {
+		unsigned f[6] = { 0, 0, DRV_ANY_ID, DRV_ANY_ID, 0, 0 };
+		int n = sscanf(id, "%x:%x:%x:%x:%x:%x", &f[0], &f[1], &f[2], &f[3], &f[4], &f[5]), rc = -EINVAL;
+
+		snprintf(line, sizeof(line), "%x %x %x %x %x %x", f[0], f[1], f[2], f[3], f[4], f[5]);
+		if (n >= 2)
+			rc = drv_new_id((struct drv *)&stub->drv, line);
+		log_msg(&m->log, rc ? LOG_WARN : LOG_INFO, "pci-stub: %s %s", rc ? "invalid id string" : "add", id);
+	}
 }
 
 int machine_drivers_register(struct machine *m)
@@ -99,6 +146,8 @@ int machine_drivers_register(struct machine *m)
 	}
 	for (unsigned i = 0; !rc && i < m->desc->drivers_count; i++)
 		rc = add_described(m, &m->desc->drivers[i]);
+	if (!rc)
+		add_stub_ids(m);
 	return rc;
 }
 

@@ -23,6 +23,11 @@ int machine_desc_load(const char *path, FILE *err, struct machine_desc **out);
 /** machine_desc_parse - the same from memory; @name stands for the file in messages */
 int machine_desc_parse(const char *name, const char *text, size_t n, FILE *err, struct machine_desc **out);
 void machine_desc_free(struct machine_desc *d);
+/**
+ * machine_desc_audit - what is allowed in a machine file but unsafe: drivers of bridges that claim to be harmless to a
+ * user of the group (managed) and do DMA or map registers. Returns the number of lines written to @out (spec 10, 2.6)
+ */
+unsigned machine_desc_audit(const struct machine_desc *d, FILE *out);
 /** machine_default_text - the YAML of the built-in machine */
 const char *machine_default_text(void);
 

@@ -17,6 +17,8 @@ struct machine_host_driver {
 	struct drv drv;
 	enum machine_probe probe;
 	int probe_error; /* every probe fails with it; 0: none does */
+	const struct machine_host_driver *needs; /* probes are put off until this one has a device; NULL: none */
+	atomic_uint bound; /* devices it has */
 };
 
 /* [I] all of it after machine_create */

@@ -19,6 +19,11 @@ static const struct cyaml_schema_value string_item = {
 };
 
 static const struct cyaml_schema_field parameter_fields[] = {
+	STRING("pci.config_acs", OPTIONAL, struct machine_parameters, config_acs),
+	STRING("pci.disable_acs_redir", OPTIONAL, struct machine_parameters, disable_acs_redir),
+	CHOICE("iommu.passthrough", struct machine_parameters, passthrough),
+	CHOICE("iommu.strict", struct machine_parameters, strict),
+	STRING("pci_stub.ids", OPTIONAL, struct machine_parameters, stub_ids),
 	CHOICE("vfio.enable_unsafe_noiommu_mode", struct machine_parameters, noiommu),
 	CHOICE("vfio_iommu_type1.allow_unsafe_interrupts", struct machine_parameters, unsafe_interrupts),
 	CHOICE("vfio_iommu_type1.disable_hugepages", struct machine_parameters, disable_hugepages),
@@ -48,6 +53,8 @@ static const struct cyaml_schema_field unit_fields[] = {
 	CHOICE("interrupt_remapping", struct machine_unit, interrupt_remapping),
 	CHOICE("acs", struct machine_unit, acs),
 	STRING("default_domain", OPTIONAL, struct machine_unit, default_domain),
+	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_unit, reserved, &string_item, 1,
+			     IOMMU_UNIT_RESV),
 	CYAML_FIELD_END,
 };
 static const struct cyaml_schema_value unit_item = {
@@ -63,6 +70,7 @@ static const struct cyaml_schema_field driver_fields[] = {
 	CHOICE("maps_mmio", struct machine_driver, maps_mmio),
 	CHOICE("managed", struct machine_driver, managed),
 	STRING("probe", OPTIONAL, struct machine_driver, probe),
+	STRING("needs", OPTIONAL, struct machine_driver, needs),
 	CYAML_FIELD_END,
 };
 static const struct cyaml_schema_value driver_item = {
@@ -103,9 +111,13 @@ static const struct cyaml_schema_field node_fields[] = {
 	STRING("acs_quirk", OPTIONAL, struct machine_node, acs_quirk),
 	STRING("iommu", OPTIONAL, struct machine_node, iommu),
 	STRING("bind", OPTIONAL, struct machine_node, bind),
+	STRING("physfn", OPTIONAL, struct machine_node, physfn),
+	CHOICE("present", struct machine_node, present),
 	CHOICE("multifunction", struct machine_node, multifunction),
 	CHOICE("integrated", struct machine_node, integrated),
 	CYAML_FIELD_BOOL("shpc", OPTIONAL, struct machine_node, shpc),
+	CYAML_FIELD_BOOL("ats", OPTIONAL, struct machine_node, ats),
+	CYAML_FIELD_BOOL("untrusted", OPTIONAL, struct machine_node, untrusted),
 	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, reserved, &string_item, 0,
 			     64),
 	CYAML_FIELD_SEQUENCE("below", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, below, &node_item, 0,

@@ -146,6 +146,11 @@ int pci_root_bus(struct pci *pci, uint16_t domain, uint8_t number, struct pci_bu
  */
 int pci_dev_create(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
 /**
+ * pci_dev_absent - a function that is not there yet: it is found by a rescan (with what was removed)
+ * @bus: its bus in desc->domain, which may be absent too; bridges before what is below them. Return: 0; -ENOMEM
+ */
+int pci_dev_absent(struct pci *pci, uint8_t bus, const struct pci_dev_desc *desc, uint8_t secondary);
+/**
  * pci_dev_announce - ACS set up, group joined, sysfs made; then core may bind
  * All functions of a slot are created first. desc.bind becomes driver_override; probing (dev_autoprobe) is left to the
  * caller.

@@ -2,7 +2,8 @@
 /*
  * Removal by a program ("echo 1 > remove") takes a function from the system, not from its slot: "echo 1 > rescan"
  * finds it again, a new device in a group decided anew (spec 10, 1.1.3), without the driver_override it had.
- * So the description of what was removed is kept, bridges before what is below them, until a rescan.
+ * So the description of what was removed is kept, bridges before what is below them, until a rescan. What a machine
+ * file leaves out at boot lies there too.
  *
  * What is found is announced and offered to the drivers one by one; a function whose bridge is still
  * removed stays where it is.
@@ -33,6 +34,22 @@ static int note_locked(struct pci_dev *d)
 	r->bus = d->bus->number;
 	r->secondary = d->secondary ? d->secondary->number : 0;
 	TAILQ_INSERT_TAIL(&d->pci->removed, r, link);
+	return 0;
+}
+
+int pci_dev_absent(struct pci *pci, uint8_t bus, const struct pci_dev_desc *desc, uint8_t secondary)
+{
+	struct pci_removed *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->desc = *desc;
+	r->desc.hotplug = true;
+	r->domain = desc->domain;
+	r->bus = bus;
+	r->secondary = secondary;
+	SCOPED_LOCK(&pci->hotplug);
+	TAILQ_INSERT_TAIL(&pci->removed, r, link);
 	return 0;
 }
 

@@ -116,6 +116,23 @@ static const struct bad bad[] = {
 	{ "shpc", HEAD "  - at: 01.0\n    model: edu\n    shpc: yes\n", "lab.yaml:7:11: only bridges have a hot-plug controller" },
 	{ "builtin driver", "machine: lab\ndrivers:\n- name: vfio-pci\ndevices:\n- kind: host-bridge\n", "lab.yaml:3:9: \"vfio-pci\" is a driver every machine has" },
 	{ "probe", "machine: lab\ndrivers:\n- name: d\n  probe: EFOO\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:10: \"EFOO\": expected the name of an error" },
+	{ "needs", "machine: lab\ndrivers:\n- name: d\n  needs: e\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:10: unknown driver \"e\"" },
+	{ "needs vfio-pci", "machine: lab\ndrivers:\n- name: d\n  needs: vfio-pci\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:10: unknown driver" },
+	{ "unit reserved", "machine: lab\niommus:\n- name: a\n  reserved: [1-0 msi]\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:14: \"1-0 msi\": expected FIRST-LAST" },
+	{ "config_acs", "machine: lab\nparameters:\n  pci.config_acs: \"12@00:01.0\"\ndevices:\n- kind: host-bridge\n",
+	  "lab.yaml:3:19: \"12@00:01.0\" at character 1: expected FLAGS@DEVICE" },
+	{ "config_acs flags", "machine: lab\nparameters:\n  pci.config_acs: \"00:01.0\"\ndevices:\n- kind: host-bridge\n", "lab.yaml:3:19: \"00:01.0\" at character 1" },
+	{ "disable_acs_redir", "machine: lab\nparameters:\n  pci.disable_acs_redir: \"00:01.0;zz\"\ndevices:\n- kind: host-bridge\n",
+	  "lab.yaml:3:26: \"00:01.0;zz\" at character 9: expected DEVICE" },
+	/* virtual functions, what comes later */
+	{ "physfn", HEAD "  - at: 01.0\n    model: ioat\n    physfn: 00.x\n", "lab.yaml:7:13: \"00.x\": expected slot and function" },
+	{ "no physfn", HEAD "  - at: 02.0\n    model: ioat\n    physfn: 01.0\n", "lab.yaml:7:13: \"01.0\": there is no function at a lower address" },
+	{ "physfn after", HEAD "  - at: 01.0\n    model: ioat\n    physfn: 02.0\n  - at: 02.0\n    model: ioat\n", "lab.yaml:7:13: \"02.0\": there is no function at a lower" },
+	{ "physfn port", HEAD "  - at: 01.0\n    model: ioat\n  - at: 02.0\n    kind: root-port\n    physfn: 01.0\n", "lab.yaml:9:13: a root-port is no virtual function" },
+	{ "physfn conventional", HEAD "  - at: 01.0\n    model: edu\n  - at: 02.0\n    model: edu\n    physfn: 01.0\n", "lab.yaml:9:13: \"edu\" is conventional PCI, which has no virtual" },
+	{ "ats", HEAD "  - at: 01.0\n    model: edu\n    ats: yes\n", "lab.yaml:7:10: \"edu\" is conventional PCI, which has no ATS" },
+	{ "absent root", "machine: lab\ndevices:\n- kind: host-bridge\n  present: no\n", "lab.yaml:4:12: a host bridge is always present" },
+	{ "absent vf", HEAD "  - at: 01.0\n    model: ioat\n  - at: 02.0\n    model: ioat\n    physfn: 01.0\n    present: no\n", "lab.yaml:10:14: no rescan finds a virtual function" },
 	{ "match", "machine: lab\ndrivers:\n- name: d\n  match: [\"8086:10c9\", nic]\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:24: \"nic\": expected VENDOR:DEVICE" },
 };
 
@@ -275,6 +292,75 @@ static void meaning(void **state)
 	machine_desc_free(d);
 }
 
+/* What is reserved and what kernel drivers get, as platform and command line have it. */
+static void units(void **state)
+{
+	struct machine_desc *d = good(
+		"machine: lab\niommus:\n- {name: i}\n- {name: a, kind: amd}\n- {name: s, kind: smmu}\n"
+		"- {name: own, kind: smmu, reserved: [0x1000-0x1fff sw-msi, 0-0xfff direct], default_domain: identity}\n"
+		"devices:\n- kind: host-bridge\n");
+	const struct iommu_unit *u[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		u[i] = &d->iommus[i].unit;
+	assert_int_equal(u[0]->nresv, 0);
+	assert_true(u[1]->nresv == 2 && u[1]->resv[1].start == 0xfd00000000 && u[1]->resv[1].type == IOMMU_RESV_RESERVED);
+	assert_true(u[2]->nresv == 1 && u[2]->resv[0].start == 0x08000000 && u[2]->resv[0].type == IOMMU_RESV_SW_MSI);
+	assert_true(u[3]->nresv == 2 && u[3]->resv[0].start == 0x1000 && u[3]->resv[1].type == IOMMU_RESV_DIRECT);
+	assert_string_equal(u[0]->default_domain, "DMA-FQ");
+	assert_string_equal(u[1]->default_domain, "DMA-FQ");
+	assert_string_equal(u[2]->default_domain, "DMA");
+	assert_string_equal(u[3]->default_domain, "identity");
+	assert_true(u[0]->requests_acs && u[1]->requests_acs && !u[2]->requests_acs);
+	machine_desc_free(d);
+	d = good("machine: lab\nparameters: {iommu.strict: yes}\niommus:\n- {name: i}\ndevices:\n- kind: host-bridge\n");
+	assert_string_equal(d->iommus[0].unit.default_domain, "DMA");
+	assert_string_equal(d->default_unit.default_domain, "DMA");
+	machine_desc_free(d);
+	d = good("machine: lab\nparameters: {iommu.passthrough: yes}\niommus:\n- {name: i}\ndevices:\n- kind: host-bridge\n");
+	assert_string_equal(d->iommus[0].unit.default_domain, "identity");
+	machine_desc_free(d);
+}
+
+/* OWN-27, OWN-28: each driver, and what its line says of why (NULL: no line) */
+static void audit(void **state)
+{
+	static const struct {
+		const char *driver, *why;
+	} row[] = {
+		{ "{name: d, match: [\"class 0604\"], managed: yes, does_dma: yes, maps_mmio: no}",
+		  "it does DMA, which a user's mappings would take from it\n" },
+		{ "{name: d, match: [\"class 06\"], managed: yes, maps_mmio: yes}",
+		  "it maps registers, which a user's devices could write to peer to peer\n" },
+		{ "{name: d, match: [\"class 060400\"], managed: yes, does_dma: yes, maps_mmio: yes}",
+		  "it does DMA, which a user's mappings would take from it, and maps registers" },
+		{ "{name: d, match: [\"1b36:000c\"], managed: yes, does_dma: yes}", "it does DMA" }, /* the port's ids */
+		{ "{name: named, managed: yes, does_dma: yes}", "it does DMA" }, /* the port names it */
+		{ "{name: d, match: [\"class 0604\"], managed: yes}", NULL },
+		{ "{name: d, match: [\"class 0604\"], does_dma: yes, maps_mmio: yes}", NULL }, /* does not claim anything */
+		{ "{name: d, match: [\"class 0200\"], managed: yes, does_dma: yes}", NULL },  /* not of bridges */
+		{ "{name: d, match: [\"1b36:000d\"], managed: yes, does_dma: yes}", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
+		char text[512], *said = NULL;
+		struct machine_desc *d;
+		size_t size;
+		FILE *f = open_memstream(&said, &size);
+
+		snprintf(text, sizeof(text), "machine: lab\ndrivers:\n- %s\ndevices:\n- kind: host-bridge\n  below:\n"
+			 "  - {at: 01.0, kind: root-port, ids: \"1b36:000c\"%s}\n  - {at: 02.0, model: edu, ids: \"1b36:000d\"}\n",
+			 row[i].driver, strstr(row[i].driver, "named") ? ", bind: named" : "");
+		d = good(text);
+		assert_int_equal(machine_desc_audit(d, f), row[i].why != NULL);
+		fclose(f);
+		if (row[i].why && (strncmp(said, "lab.yaml:3: warning: driver ", 28) != 0 || !strstr(said, row[i].why)))
+			fail_msg("%s: %s", row[i].driver, said);
+		free(said);
+		machine_desc_free(d);
+	}
+}
+
 static void default_machine(void **state)
 {
 	struct machine_desc *d = NULL;
@@ -313,7 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_files), cmocka_unit_test(laughs),   cmocka_unit_test(damaged),
-		cmocka_unit_test(numbering), cmocka_unit_test(meaning), cmocka_unit_test(default_machine),
+		cmocka_unit_test(numbering), cmocka_unit_test(meaning), cmocka_unit_test(units), cmocka_unit_test(audit), cmocka_unit_test(default_machine),
 		cmocka_unit_test(examples),
 	};
 
