@@ -11,6 +11,8 @@
 #include "mem/priv.h"
 #include "base/gate.h"
 #include <assert.h>
+#include <stdalign.h>
+#include <string.h>
 
 int mem_create(struct log *log, struct mem **out)
 {
@@ -19,12 +21,14 @@ int mem_create(struct log *log, struct mem **out)
 
 	if (rc)
 		return rc;
-	mem = calloc(1, sizeof(*mem));
+	mem = aligned_alloc(alignof(struct mem), sizeof(*mem));
 	if (!mem)
 		return -ENOMEM;
+	memset(mem, 0, sizeof(*mem));
 	mem->log = log;
-	mutex_init(&mem->lock, RANK_MEM);
 	rwlock_init(&mem->window_lock, RANK_MEM);
+	for (unsigned i = 0; i < MEM_SHARDS; i++)
+		mutex_init(&mem->shard[i].lock, RANK_MEM);
 	*out = mem;
 	return 0;
 }
@@ -33,46 +37,91 @@ void mem_destroy(struct mem *mem)
 {
 	if (!mem)
 		return;
-	assert(!mem->windows && atomic_load(&mem->pinned) == 0);
+	assert(!mem->windows && mem_pinned_pages(mem) == 0);
 	for (unsigned i = 0; i < MEM_CHUNKS; i++)
 		free(atomic_load(&mem->chunk[i]));
-	ids_fini(&mem->ids);
+	for (unsigned i = 0; i < MEM_SHARDS; i++)
+		mutex_fini(&mem->shard[i].lock);
 	rwlock_fini(&mem->window_lock);
-	mutex_fini(&mem->lock);
 	free(mem);
 }
 
-static struct mem_chunk *chunk_make_locked(struct mem *mem, unsigned i)
-{
-	struct mem_chunk *c = atomic_load(&mem->chunk[i]);
+/* ---- free regions ---- */
 
-	if (c)
-		return c;
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return NULL;
-	for (unsigned r = 0; r < ARRAY_SIZE(c->region); r++)
-		atomic_init(&c->region[r].users, MEM_REGION_DEAD);
-	atomic_store(&mem->chunk[i], c);
-	return c;
+struct mem_shard *mem_shard_mine(struct mem *mem)
+{
+	static atomic_uint last;
+	static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* + 1; 0: not chosen yet */
+
+	if (!mine)
+		mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) % MEM_SHARDS + 1;
+	return &mem->shard[mine - 1];
 }
 
-static int region_alloc(struct mem *mem, unsigned *id, struct mem_chunk **c)
+static struct mem_region *region_number(struct mem *mem, unsigned id)
 {
-	SCOPED_LOCK(&mem->lock);
-	int rc = ids_alloc(&mem->ids, id);
+	struct mem_chunk *c = atomic_load_explicit(&mem->chunk[id >> MEM_CHUNK_BITS], memory_order_relaxed);
 
-	if (rc)
-		return rc;
-	/* Region n is phys n+1, and the last number would wrap to a bus address. */
-	if (*id >> MEM_CHUNK_BITS >= MEM_CHUNKS || *id + 1 >= MEM_CHUNKS << MEM_CHUNK_BITS)
-		rc = -ENOMEM;
-	else if (!(*c = chunk_make_locked(mem, *id >> MEM_CHUNK_BITS)))
-		rc = -ENOMEM;
-	if (rc)
-		ids_free(&mem->ids, *id);
+	return &c->region[id % ARRAY_SIZE(c->region)];
+}
+
+/* Give the shard a chunk more, if there is room in the table. */
+static int shard_grow_locked(struct mem *mem, struct mem_shard *s) REQUIRES(&s->lock)
+{
+	struct mem_chunk *c = calloc(1, sizeof(*c));
+	unsigned i = atomic_load(&mem->nchunks), id;
+
+	if (!c)
+		return -ENOMEM;
+	do {
+		if (i == MEM_CHUNKS) {
+			free(c);
+			return -ENOMEM;
+		}
+	} while (!atomic_compare_exchange_weak(&mem->nchunks, &i, i + 1));
+	c->shard = s;
+	for (unsigned r = ARRAY_SIZE(c->region); r-- > 0;) {
+		atomic_init(&c->region[r].users, MEM_REGION_DEAD);
+		id = (i << MEM_CHUNK_BITS) + r;
+		/* Region n is phys n+1, and the last number would wrap to a bus address. */
+		if (id + 1 == MEM_CHUNKS << MEM_CHUNK_BITS)
+			continue;
+		c->region[r].next = s->free;
+		s->free = id + 1;
+	}
+	atomic_store_explicit(&mem->chunk[i], c, memory_order_release);
+	return 0;
+}
+
+static int shard_take(struct mem *mem, struct mem_shard *s, bool grow, unsigned *id)
+{
+	SCOPED_LOCK(&s->lock);
+	if (!s->free && (!grow || shard_grow_locked(mem, s)))
+		return -ENOMEM;
+	*id = s->free - 1;
+	s->free = region_number(mem, *id)->next;
+	return 0;
+}
+
+/* Of another thread's shard when the table is full. */
+static int region_alloc(struct mem *mem, unsigned *id)
+{
+	struct mem_shard *mine = mem_shard_mine(mem);
+	int rc = shard_take(mem, mine, true, id);
+
+	for (unsigned i = 0; rc && i < MEM_SHARDS; i++)
+		rc = shard_take(mem, &mem->shard[i], false, id);
 	return rc;
 }
+
+static void region_free(struct mem *mem, struct mem_chunk *c, unsigned id)
+{
+	SCOPED_LOCK(&c->shard->lock);
+	region_number(mem, id)->next = c->shard->free;
+	c->shard->free = id + 1;
+}
+
+/* ---- regions ---- */
 
 static uint64_t bounds_make(uint64_t start, uint64_t end)
 {
@@ -91,12 +140,13 @@ static uint64_t bounds_end(uint64_t bounds)
 
 int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_t *out)
 {
-	struct mem_chunk *c = NULL;
+	struct mem_chunk *c;
 	unsigned id;
-	int rc = region_alloc(mem, &id, &c);
+	int rc = region_alloc(mem, &id);
 
 	if (rc)
 		return rc;
+	c = atomic_load_explicit(&mem->chunk[id >> MEM_CHUNK_BITS], memory_order_relaxed);
 	struct mem_region_hot *h = &c->hot[id % ARRAY_SIZE(c->hot)];
 	struct mem_region *r = &c->region[id % ARRAY_SIZE(c->region)];
 
@@ -145,8 +195,7 @@ void mem_region_destroy(struct mem *mem, phys_t phys)
 		gate_backoff(round);
 	atomic_store_explicit(&h->bounds, 0, memory_order_relaxed);
 	r->pin = NULL;
-	SCOPED_LOCK(&mem->lock);
-	ids_free(&mem->ids, (unsigned)(phys >> MEM_REGION_SHIFT) - 1);
+	region_free(mem, c, (unsigned)(phys >> MEM_REGION_SHIFT) - 1);
 }
 
 /* Is [@phys, +@n) inside the region? */
@@ -240,5 +289,9 @@ uint64_t mem_stale(struct mem *mem)
 
 uint64_t mem_pinned_pages(struct mem *mem)
 {
-	return atomic_load(&mem->pinned);
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < MEM_SHARDS; i++)
+		n += atomic_load(&mem->shard[i].pinned);
+	return n;
 }

@@ -10,26 +10,37 @@
  */
 #include "mem/priv.h"
 #include <assert.h>
+#include <string.h>
 
-/* Make room for one more element of an array. */
-static int array_room(void **array, unsigned n, unsigned *cap, size_t size)
+/* Make room for one more element of an array, the first of which is in the pin itself, as most pins need no more. */
+static int array_room(void **array, void *first, unsigned n, unsigned *cap, size_t size)
 {
-	unsigned want = *cap ? *cap * 2 : 1;
-	void *p;
+	unsigned want = n ? n * 2 : 1;
+	void *p = first;
 
 	if (n < *cap)
 		return 0;
-	p = reallocarray(*array, want, size);
-	if (!p)
-		return -ENOMEM;
+	if (n) {
+		p = reallocarray(*array == first ? NULL : *array, want, size);
+		if (!p)
+			return -ENOMEM;
+		if (*array == first)
+			memcpy(p, first, size);
+	}
 	*array = p;
 	*cap = want;
 	return 0;
 }
 
+static void array_fini(void *array, void *first)
+{
+	if (array != first)
+		free(array);
+}
+
 static int pin_add_piece(struct mem_pin *pin, phys_t phys, uint64_t length)
 {
-	int rc = array_room((void **)&pin->pieces, pin->npieces, &pin->pieces_cap, sizeof(*pin->pieces));
+	int rc = array_room((void **)&pin->pieces, &pin->piece, pin->npieces, &pin->pieces_cap, sizeof(*pin->pieces));
 
 	if (rc)
 		return rc;
@@ -114,7 +125,7 @@ static int pin_memory(struct mem_pin *pin, const struct mm_area *a, uint64_t at,
 {
 	const struct mm_ops *ops = pin->mm->ops;
 	void *host = NULL;
-	int rc = array_room((void **)&pin->shares, pin->nshares, &pin->shares_cap, sizeof(*pin->shares));
+	int rc = array_room((void **)&pin->shares, &pin->share, pin->nshares, &pin->shares_cap, sizeof(*pin->shares));
 
 	if (rc)
 		return rc;
@@ -130,7 +141,6 @@ static int pin_memory(struct mem_pin *pin, const struct mm_area *a, uint64_t at,
 		return rc;
 count:
 	pin->pinned += n >> UVFIO_PAGE_SHIFT;
-	atomic_fetch_add(&pin->mem->pinned, n >> UVFIO_PAGE_SHIFT);
 	return 0;
 }
 
@@ -171,7 +181,7 @@ int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t 
 	assert(length && IS_ALIGNED(uva | length | iova, UVFIO_PAGE_SIZE) && uva + (length - 1) >= uva);
 	pin->mem = mem;
 	pin->mm = mm_get(t->mm);
-	pin->share_mm = mm_get(t->mm);
+	pin->share_mm = pin->mm; /* one reference for both, while they are the same */
 	pin->uva = uva;
 	pin->length = length;
 	pin->iova = iova;
@@ -181,32 +191,38 @@ int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t 
 		int rc = pin_area(pin, at, charge, unlimited, &n);
 
 		if (rc) {
+			pin->pinned = 0;
 			mem_unpin(pin);
 			return rc;
 		}
 	}
+	atomic_fetch_add(&mem_shard_mine(mem)->pinned, pin->pinned);
 	*out = pin;
 	return 0;
 }
 
 void mem_unpin(struct mem_pin *pin)
 {
+	struct mm *share_mm;
+
 	if (!pin)
 		return;
+	share_mm = pin->share_mm;
 	for (unsigned i = 0; i < pin->npieces; i++) {
 		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
 			mem_region_destroy(pin->mem, pin->pieces[i].phys);
 	}
 	for (unsigned i = 0; i < pin->nshares; i++)
-		pin->share_mm->ops->unshare(pin->share_mm, pin->shares[i].host, pin->shares[i].length);
-	atomic_fetch_sub(&pin->mem->pinned, pin->pinned);
+		share_mm->ops->unshare(share_mm, pin->shares[i].host, pin->shares[i].length);
+	atomic_fetch_sub(&mem_shard_mine(pin->mem)->pinned, pin->pinned);
 	if (pin->charged)
 		mm_uncharge(pin->mm, pin->charged);
-	mm_put(pin->share_mm);
+	if (share_mm != pin->mm)
+		mm_put(share_mm);
 	mm_put(pin->mm);
 	rwlock_fini(&pin->lock);
-	free(pin->shares);
-	free(pin->pieces);
+	array_fini(pin->shares, &pin->share);
+	array_fini(pin->pieces, &pin->piece);
 	free(pin);
 }
 
@@ -227,12 +243,14 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 			return rc;
 		mm_uncharge(old, pin->charged);
 	}
-	mm_get(mm);
+	if (mm != pin->share_mm)
+		mm_get(mm);
 	rwlock_write(&pin->lock);
 	pin->mm = mm;
 	pin->uva = uva;
 	rwlock_unlock(&pin->lock);
-	mm_put(old);
+	if (old != pin->share_mm)
+		mm_put(old);
 	return 0;
 }
 

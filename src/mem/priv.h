@@ -3,7 +3,6 @@
 #ifndef UVFIO_MEM_PRIV_H
 #define UVFIO_MEM_PRIV_H
 
-#include "base/ids.h"
 #include "base/lock.h"
 #include "mem/mem.h"
 
@@ -30,6 +29,7 @@ struct mem_region_hot {
 struct mem_region {
 	atomic_uint users;    /* accesses under way, or MEM_REGION_DEAD | those that remain */
 	bool writable;
+	unsigned next;        /* [shard lock] while free: the next free one, as struct mem_shard.free */
 	uint64_t delta;       /* offset 0 of the region is this far behind the pin's first address (modulo 2^64) */
 	struct mem_pin *pin;
 };
@@ -37,16 +37,27 @@ struct mem_region {
 struct mem_chunk {
 	struct mem_region_hot hot[1u << MEM_CHUNK_BITS];
 	struct mem_region region[1u << MEM_CHUNK_BITS];
+	struct mem_shard *shard; /* [I] whose free list its regions go back to */
 };
+
+/*
+ * Regions that are free. Threads take from different shards, so callers that pin at the same time meet at no lock; a
+ * shard takes chunks as it needs them and keeps them.
+ */
+#define MEM_SHARDS 64
+struct mem_shard {
+	struct mutex lock;          /* RANK_MEM */
+	unsigned free;              /* [lock] the number of a region, + 1; 0: none. The last one that came back is first */
+	atomic_ullong pinned;       /* pages pinned by this shard's threads less pages unpinned (modulo 2^64) */
+} __attribute__((aligned(64)));
 
 struct mem {
 	struct log *log;
-	struct mutex lock;          /* RANK_MEM */
-	struct ids ids;             /* [lock] regions in use */
 	struct rwlock window_lock;  /* RANK_MEM; the tree only, never held over an access */
 	void *windows;              /* [window_lock] tsearch tree by address */
 	atomic_ullong stale;
-	atomic_ullong pinned;       /* pages */
+	atomic_uint nchunks;        /* taken from chunk[] */
+	struct mem_shard shard[MEM_SHARDS];
 	_Atomic(struct mem_chunk *) chunk[MEM_CHUNKS]; /* grows, never moves */
 };
 
@@ -65,7 +76,9 @@ struct mem_pin {
 	struct rwlock lock;         /* RANK_MEM; held for reading over an access by address */
 	struct mm *mm;              /* [lock] where the pages are, */
 	uva_t uva;                  /* [lock] and at which address */
-	struct mm *share_mm;        /* [I] who made the shares */
+	struct mm *share_mm;        /* [I] who made the shares; a reference of its own when it is not mm */
+	struct mem_share share;     /* the first */
+	struct mem_piece piece;
 	struct mem_share *shares;
 	unsigned nshares, shares_cap;
 	struct mem_piece *pieces;
@@ -81,6 +94,8 @@ struct mem_region_init {
 	void *host;                 /* of the first byte; NULL: by address */
 };
 
+/** mem_shard_mine - the shard of this thread */
+struct mem_shard *mem_shard_mine(struct mem *mem);
 /** mem_region_create - Return: 0 and the machine-physical address of the first byte; -ENOMEM */
 int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_t *out);
 /** mem_region_extend - make a region that nobody uses yet longer */
