@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -53,8 +54,8 @@ func main() {
 	check(err == nil, "mmap of the BAR")
 	reg := func(off int) *uint32 { return (*uint32)(unsafe.Pointer(&bar[off])) }
 	check(*reg(0) == 0x010000ed, "a load")
-	*reg(4) = 0x1234
-	check(*reg(4) == ^uint32(0x1234), "a store and a load")
+	atomic.StoreUint32(reg(4), 0x1234)
+	check(atomic.LoadUint32(reg(4)) == ^uint32(0x1234), "a store and a load")
 	var wg sync.WaitGroup
 	var bad [4]int
 	for i := 0; i < 4; i++ {
@@ -62,7 +63,7 @@ func main() {
 		go func(i int) {
 			defer wg.Done()
 			for k := 0; k < 1000; k++ {
-				if *reg(0) != 0x010000ed {
+				if atomic.LoadUint32(reg(0)) != 0x010000ed {
 					bad[i]++
 				}
 				if k%100 == 0 {
