@@ -23,6 +23,10 @@
  * not held over DMA: while a descriptor is carried out other stores go through. Those that end the run (RESET,
  * SUSPEND) take effect at the next descriptor; reset() of the whole function waits for it.
  *
+ * After an error the hardware takes its time to run again, and drivers rely on it: DPDK's dma/ioat restarts the
+ * channel while it reports the failure, and loses count when a descriptor behind the failed one is done before it has
+ * returned. So the first run after a RESET that followed an error is the worker's, after IOAT_RECOVERY_US.
+ *
  * Left out: DCA, XOR/PQ, the CHANNEL_IN_USE semaphore (stored as written), and the interrupt pin.
  */
 #include "base/lock.h"
@@ -31,6 +35,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define IOAT_BAR_SIZE      0x4000
 #define IOAT_MSIX_TABLE    0x2000
@@ -96,6 +101,7 @@ static_assert(offsetof(struct ioat_regs, chanctrl) == 0x80 && offsetof(struct io
 /* What one store may run before the worker takes over. */
 #define IOAT_INLINE_DESCS 256
 #define IOAT_INLINE_BYTES (1024 * 1024)
+#define IOAT_RECOVERY_US  10000
 struct ioat_budget {
 	unsigned descs;
 	uint64_t bytes;
@@ -112,6 +118,7 @@ struct ioat {
 	struct cond idle;          /* busy was cleared */
 	bool busy;                 /* [l] somebody runs the chain */
 	bool failed;               /* [l] halted by an error: needs RESET */
+	bool recovering;           /* [l] reset after an error, and not run since */
 	bool suspend, reset;       /* [l] asked for while a descriptor is carried out */
 	unsigned generation;       /* [l] changes with each reset: what began before no longer counts */
 	uint64_t next;             /* [l] the next descriptor */
@@ -157,6 +164,7 @@ static void ioat_mirror_locked(struct ioat *e)
 static void ioat_channel_reset_locked(struct ioat *e)
 {
 	e->generation++;
+	e->recovering |= e->failed;
 	e->failed = e->suspend = e->reset = false;
 	e->next = 0;
 	e->done = 0;
@@ -178,6 +186,7 @@ static void ioat_power_on_locked(struct ioat *e)
 	e->chanerr_int = 0;
 	e->uncerrsts = 0;
 	ioat_channel_reset_locked(e);
+	e->recovering = false;
 	ioat_mirror_locked(e);
 }
 
@@ -321,6 +330,12 @@ static void ioat_work(void *state)
 	const struct ioat_budget budget = { .descs = UINT32_MAX, .bytes = UINT64_MAX };
 
 	mutex_lock(&e->lock);
+	if (e->recovering) {
+		mutex_unlock(&e->lock);
+		usleep(IOAT_RECOVERY_US);
+		mutex_lock(&e->lock);
+		e->recovering = false;
+	}
 	ioat_run_locked(e, budget);
 	mutex_unlock(&e->lock);
 }
@@ -338,7 +353,10 @@ static void ioat_store_dmacount(struct ioat *e, uint64_t value)
 		return;
 	ioat_set_state(e, IOAT_ACTIVE);
 	ioat_mirror_locked(e);
-	ioat_run_locked(e, budget);
+	if (e->recovering)
+		pci_worker_kick(e->worker);
+	else
+		ioat_run_locked(e, budget);
 }
 
 static void ioat_store_chainaddr(struct ioat *e, uint64_t value)
