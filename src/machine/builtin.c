@@ -105,6 +105,7 @@ const char *const machine_builtin_roots[] = {
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
 	"/sys/module/vfio",
+	"/sys/module/vfio-pci",
 	"/sys/module/vfio_iommu_type1",
 	"/sys/module/vfio_pci",
 	"/sys/module/vfio_pci_core",

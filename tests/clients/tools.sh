@@ -41,7 +41,9 @@ expect override-probe vfio-pci "$uvfio" run -q -- sh -c '
 	echo vfio-pci > /sys/bus/pci/devices/0000:04:00.0/driver_override &&
 	echo 0000:04:00.0 > /sys/bus/pci/drivers_probe &&
 	basename $(readlink /sys/bus/pci/devices/0000:04:00.0/driver)'
-expect errno-reaches-the-shell 'No such device' "$uvfio" run -q -- sh -c '
+expect errno-reaches-the-shell 'No such device' "$uvfio" run -q -- bash -c '
+	! echo 0000:00:1e.7 > /sys/bus/pci/drivers/vfio-pci/bind'
+expect failure-reaches-dash 'I/O error' "$uvfio" run -q -- dash -c '
 	! echo 0000:00:1e.7 > /sys/bus/pci/drivers/vfio-pci/bind'
 expect errno-in-bash 'Device or resource busy' "$uvfio" run -q -- bash -c '
 	! echo 0000:01:00.0 > /sys/bus/pci/drivers/vfio-pci/bind'

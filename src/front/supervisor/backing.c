@@ -137,6 +137,32 @@ static int fill_entry(void *ctx, const char *name, const struct node_stat *st)
 	return rc < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/*
+ * A directory that only leads to the machine's (/sys/module, say) shows what the host has as well, by links to it.
+ */
+static void fill_host(struct fill *f, const char *path)
+{
+	char target[PATH_MAX];
+	struct dirent *e;
+	DIR *d = opendir(path);
+
+	while (d && (e = readdir(d))) {
+		char *copy;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || tfind(e->d_name, &f->names, name_compare))
+			continue;
+		if (snprintf(target, sizeof(target), "%s/%s", path, e->d_name) >= (int)sizeof(target))
+			continue;
+		copy = strdup(e->d_name);
+		if (!copy || !tsearch(copy, &f->names, name_compare))
+			free(copy);
+		else
+			(void)!symlinkat(target, f->fd, copy);
+	}
+	if (d)
+		closedir(d);
+}
+
 static void remove_others(int fd, void *names)
 {
 	int copy = dup(fd);
@@ -162,6 +188,8 @@ static int fill_locked(struct super *s, const char *path, const char *real)
 	if (f.fd < 0)
 		return -errno;
 	rc = tree_list(s->tree, path, fill_entry, &f);
+	if (rc == 0 && !tree_covers(s->tree, path))
+		fill_host(&f, path);
 	if (rc == 0)
 		remove_others(f.fd, f.names);
 	close(f.fd);

@@ -175,6 +175,14 @@ static int canonical(struct super_call *c, const char *base, const char *path, s
 	return 0;
 }
 
+/* A directory of /sys that leads to the machine's and has more than the host shows: /sys/module, /sys/bus ... */
+static bool leads_to_ours(struct super *s, const char *text)
+{
+	struct node_stat st;
+
+	return strncmp(text, "/sys", 4) == 0 && tree_stat(s->tree, text, false, &st, NULL) == 0 && st.type == NODE_DIR;
+}
+
 int super_path_get(struct super_call *c, int dirfd, uva_t path, struct super_path *out)
 {
 	char raw[PATH_MAX], base[PATH_MAX] = "", link[64];
@@ -183,6 +191,7 @@ int super_path_get(struct super_call *c, int dirfd, uva_t path, struct super_pat
 	int rc;
 
 	out->empty = out->dir = out->magic = false;
+	out->text[0] = '\0';
 	/* The kernel says EFAULT and ENAMETOOLONG as well as we. */
 	if (copy_string(c, raw, path, sizeof(raw)) < 0)
 		return 0;
@@ -202,7 +211,7 @@ int super_path_get(struct super_call *c, int dirfd, uva_t path, struct super_pat
 	rc = canonical(c, base, rest, out);
 	if (rc)
 		return rc;
-	if (!tree_covers(c->s->tree, out->text))
+	if (!tree_covers(c->s->tree, out->text) && !leads_to_ours(c->s, out->text))
 		return 0;
 	return base[0] && ends_with(base, DELETED) ? -ENOENT : 1;
 }

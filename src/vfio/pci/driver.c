@@ -13,6 +13,8 @@
 
 #define MODULE      "/sys/module/vfio_pci"
 #define MODULE_CORE "/sys/module/vfio_pci_core"
+/* driverctl looks for the driver's name, dash and all, and would call modprobe, which can load nothing here. */
+#define MODULE_DASH "/sys/module/vfio-pci"
 
 /* ---- module parameters ---- */
 
@@ -354,6 +356,9 @@ static int module_tree_init(struct vfio_pci *vp)
 	struct tree *tree = bus_tree(vp->bus);
 	int rc = tree_dir(tree, MODULE_CORE);
 
+	if (rc == 0)
+		rc = tree_dir(tree, MODULE_DASH);
+
 	if (!rc)
 		rc = tree_attrs(tree, MODULE "/parameters", parameters, vp);
 	if (!rc)
@@ -365,6 +370,7 @@ static void module_tree_fini(struct vfio_pci *vp)
 {
 	tree_remove(bus_tree(vp->bus), MODULE);
 	tree_remove(bus_tree(vp->bus), MODULE_CORE);
+	tree_remove(bus_tree(vp->bus), MODULE_DASH);
 }
 
 /* The driver's directory goes with the driver, and this link of it. */
