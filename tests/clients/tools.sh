@@ -63,7 +63,7 @@ check not-ours sh -c 'a=$(cat /proc/version); b=$("$0" run -q -- cat /proc/versi
 if command -v dpdk-devbind.py > /dev/null; then
 	expect devbind-status '0000:01:00.0' "$uvfio" run -q -- dpdk-devbind.py --status
 	expect devbind-bind 'drv=vfio-pci' "$uvfio" run -q -- sh -c '
-		dpdk-devbind.py -b vfio-pci 0000:04:00.0 && dpdk-devbind.py --status | grep 04:00.0'
+		dpdk-devbind.py -b vfio-pci 0000:02:00.1 && dpdk-devbind.py --status | grep 02:00.1'
 fi
 if command -v driverctl > /dev/null; then
 	expect driverctl vfio-pci "$uvfio" run -q -- sh -c '
