@@ -394,6 +394,7 @@ void machine_desc_check(struct machine_check *c)
 	struct machine_desc *d = c->d;
 
 	machine_parts_check(c);
+	machine_kernel_check(c);
 	check_tree(c);
 	if (c->errors->count)
 		return;

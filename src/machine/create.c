@@ -237,6 +237,8 @@ int machine_create(const struct machine_desc *d, const struct machine_options *o
 		log_msg(&m->log, LOG_ERR, "the machine cannot be built: %s", strerror(-rc));
 	else
 		rc = create_hardware(m);
+	if (!rc) /* after the hardware, whose groups have the first numbers */
+		rc = machine_emulated_create(m);
 	if (rc) {
 		machine_destroy(m);
 		return rc;
@@ -251,6 +253,7 @@ void machine_destroy(struct machine *m)
 		return;
 	if (m->live)
 		machine_live_destroy(m);
+	machine_emulated_destroy(m);
 	if (m->pci)
 		destroy_hardware(m);
 	if (m->drivers)

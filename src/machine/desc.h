@@ -101,8 +101,31 @@ struct machine_parameters {
 	enum machine_choice nointxmask, disable_idle_d3, enable_sriov, disable_denylist, disable_vga;
 };
 
+/* Linux, as VFIO showed itself from this version on */
+enum machine_version {
+	MACHINE_LINUX_7_3,
+	MACHINE_LINUX_6_2,
+	MACHINE_LINUX_6_1,
+	MACHINE_LINUX_5_15,
+	MACHINE_LINUX_5_10,
+	MACHINE_LINUX_5_8,
+	MACHINE_LINUX_5_4,
+};
+
+struct machine_kernel {
+	enum machine_version version;
+	enum machine_choice type1, noiommu, dma_ownership; /* built in; default: as the version has it */
+};
+
+/* A software device that does no DMA (vfio/emulated). */
+struct machine_emulated {
+	char *name;
+	bool deaf; /* is not told of unmaps */
+};
+
 struct machine_desc {
 	char *name;
+	struct machine_kernel kernel;
 	struct machine_parameters parameters;
 	struct machine_unit *iommus;
 	unsigned iommus_count;
@@ -110,6 +133,8 @@ struct machine_desc {
 	unsigned drivers_count;
 	struct machine_node *devices;
 	unsigned devices_count;
+	struct machine_emulated *emulated;
+	unsigned emulated_count;
 	/* ---- */
 	struct ref ref;              /* the reader's, and one of each machine built from it */
 	char *file;
@@ -161,6 +186,8 @@ bool machine_read_hex(const char **text, unsigned digits, uint32_t *out);
 /** machine_resv_parse - "0xfd000000-0xfdffffff direct" */
 bool machine_resv_parse(const char *text, struct iommu_resv *r);
 #define MACHINE_RESV_EXPECTED "expected FIRST-LAST and direct, direct-relaxable, reserved, msi or sw-msi"
+/** machine_kernel_check - the kernel and the emulated devices (kernel.c) */
+void machine_kernel_check(struct machine_check *c);
 /** machine_node_check - one function or bridge, but for its place in the tree (checknode.c) */
 void machine_node_check(struct machine_check *c, struct machine_node *n);
 /** machine_complain_key - complain at the value of @key of @map, or at @map */

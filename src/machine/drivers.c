@@ -65,7 +65,9 @@ static int add_builtin(struct machine *m, const struct machine_builtin_driver *b
 
 	h->drv.name = b->name;
 	h->drv.what = b->what;
-	h->drv.managed = b->managed;
+	/* Before ownership was watched, any bridge driver passed (spec 10, 2.8). */
+	h->drv.managed = b->managed || (b->probe == MACHINE_PROBE_SHPC &&
+					(m->desc->parameters.vfio.without & VFIO_WITHOUT_DMA_OWNER));
 	h->drv.uses_dma = b->uses_dma;
 	h->drv.maps_mmio = b->maps_mmio;
 	h->drv.ids = b->ids;

@@ -8,6 +8,7 @@
 #include "machine/builtin.h"
 #include "machine/desc.h"
 #include "machine/machine.h"
+#include "vfio/emulated/vfio_emulated.h"
 #include "vfio/pci/vfio_pci.h"
 
 struct machine_live;
@@ -38,11 +39,16 @@ struct machine {
 	const struct machine_node **nodes; /* the functions of the file, by address */
 	unsigned nnodes;
 	struct machine_live *live;
+	struct vfio_emu **emulated; /* ended by NULL */
 };
 
 /* ---- drivers.c ---- */
 int machine_drivers_register(struct machine *m);
 void machine_drivers_unregister(struct machine *m);
+
+/* ---- kernel.c ---- */
+int machine_emulated_create(struct machine *m);
+void machine_emulated_destroy(struct machine *m);
 
 /** machine_node_at - what the file says of "0000:01:00.0"; NULL: nothing */
 const struct machine_node *machine_node_at(struct machine *m, const char *address);

@@ -37,6 +37,30 @@ static const struct cyaml_schema_field parameter_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const struct cyaml_strval versions[] = {
+	{ "linux-7.3", MACHINE_LINUX_7_3 },   { "linux-6.2", MACHINE_LINUX_6_2 },   { "linux-6.1", MACHINE_LINUX_6_1 },
+	{ "linux-5.15", MACHINE_LINUX_5_15 }, { "linux-5.10", MACHINE_LINUX_5_10 }, { "linux-5.8", MACHINE_LINUX_5_8 },
+	{ "linux-5.4", MACHINE_LINUX_5_4 },
+};
+
+static const struct cyaml_schema_field kernel_fields[] = {
+	CYAML_FIELD_ENUM("version", OPTIONAL | CYAML_FLAG_STRICT, struct machine_kernel, version, versions,
+			 ARRAY_SIZE(versions)),
+	CHOICE("type1", struct machine_kernel, type1),
+	CHOICE("noiommu", struct machine_kernel, noiommu),
+	CHOICE("dma_ownership", struct machine_kernel, dma_ownership),
+	CYAML_FIELD_END,
+};
+
+static const struct cyaml_schema_field emulated_fields[] = {
+	STRING("name", CYAML_FLAG_DEFAULT, struct machine_emulated, name),
+	CYAML_FIELD_BOOL("deaf", OPTIONAL, struct machine_emulated, deaf),
+	CYAML_FIELD_END,
+};
+static const struct cyaml_schema_value emulated_item = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct machine_emulated, emulated_fields),
+};
+
 static const struct cyaml_strval unit_kinds[] = {
 	{ "intel", MACHINE_INTEL }, { "amd", MACHINE_AMD }, { "smmu", MACHINE_SMMU },
 };
@@ -130,12 +154,15 @@ static const struct cyaml_schema_value node_item = {
 
 static const struct cyaml_schema_field machine_fields[] = {
 	STRING("machine", CYAML_FLAG_DEFAULT, struct machine_desc, name),
+	CYAML_FIELD_MAPPING("kernel", OPTIONAL, struct machine_desc, kernel, kernel_fields),
 	CYAML_FIELD_MAPPING("parameters", OPTIONAL, struct machine_desc, parameters, parameter_fields),
 	CYAML_FIELD_SEQUENCE("iommus", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, iommus, &unit_item, 0, 64),
 	CYAML_FIELD_SEQUENCE("drivers", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, drivers, &driver_item, 0,
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_SEQUENCE("devices", CYAML_FLAG_POINTER, struct machine_desc, devices, &node_item, 1,
 			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("emulated", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, emulated, &emulated_item,
+			     0, 64),
 	CYAML_FIELD_END,
 };
 
