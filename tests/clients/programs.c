@@ -265,11 +265,12 @@ static void own_handlers(void)
 
 static void default_death(void)
 {
+	volatile char *volatile wild = (void *)8;
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0)
-		*(volatile char *)8 = 1;
+		*wild = 1;
 	waitpid(pid, &status, 0);
 	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "a wild store dies of SIGSEGV");
 }

@@ -12,17 +12,14 @@ static struct super_call *call_of(struct task *t)
 	return container_of(t, struct super_task, t)->call;
 }
 
+/* Neither way through the memory file: that would read and write what the program itself may not. */
 int super_copy_in(struct super_call *c, void *dst, uva_t src, size_t n)
 {
 	struct iovec l = { dst, n }, r = { (void *)src, n };
 
-	/* Small ones are cheaper through the memory file, when it is open anyway. */
-	if (c->task_made && c->task.smm->mem >= 0 && n <= UVFIO_PAGE_SIZE)
-		return src <= INT64_MAX && pread(c->task.smm->mem, dst, n, (off_t)src) == (ssize_t)n ? 0 : -EFAULT;
 	return process_vm_readv((pid_t)c->n->pid, &l, 1, &r, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
 }
 
-/* Not through the memory file: that would write to read-only pages. */
 int super_copy_out(struct super_call *c, uva_t dst, const void *src, size_t n)
 {
 	struct iovec l = { (void *)src, n }, r = { (void *)dst, n };

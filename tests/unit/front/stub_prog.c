@@ -290,7 +290,7 @@ static void vforked(void)
 	/* and a forked one inherits them */
 	p = fork();
 	if (!p) {
-		for (int i = 0; i < 3; i++)
+		for (volatile int i = 0; i < 3; i++)
 			if (!sigsetjmp(escape, 1))
 				*(volatile int *)32 = 1;
 		_exit(got_addr == (void *)32 ? 4 : 5);
