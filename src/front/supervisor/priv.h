@@ -441,6 +441,8 @@ long super_prctl(struct super_call *c);
 long super_sigaction(struct super_call *c);
 long super_sigprocmask(struct super_call *c);
 long super_stub_action(struct super_call *c, int sig, uva_t out, bool deliver);
+/** super_signals_exec - the process may soon be another image: know what it ignores while its memory is still there */
+void super_signals_exec(struct super_proc *p);
 /** super_signals_mmap - the caller maps a device: no thread of it may block SIGBUS from now on; lets the call continue */
 long super_signals_mmap(struct super_call *c);
 /** super_proc_has_stub - does the calling process run with the stub? */

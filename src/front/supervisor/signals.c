@@ -127,6 +127,19 @@ long super_sigaction(struct super_call *c)
 	return super_arg(c, 2) && super_copy_out(c, super_arg(c, 2), &old, sizeof(old)) ? -EFAULT : 0;
 }
 
+void super_signals_exec(struct super_proc *p)
+{
+	struct super_mm *m;
+
+	if (super_proc_mm(p, &m))
+		return;
+	mutex_lock(&p->lock);
+	if (has_stub_locked(p, m))
+		actions_locked(p, m);
+	mutex_unlock(&p->lock);
+	super_mm_put(m);
+}
+
 long super_stub_action(struct super_call *c, int sig, uva_t out, bool deliver)
 {
 	int i = index_of(sig);
@@ -178,6 +191,8 @@ long super_sigprocmask(struct super_call *c)
 	if (atomic_load(&c->s->device_procs) == 0)
 		return SUPER_CONTINUE;
 	p = super_call_proc(c);
+	if (m.how != SIG_BLOCK && m.how != SIG_SETMASK)
+		return SUPER_CONTINUE;
 	if (!p || !atomic_load(&p->devices) || super_arg(c, 3) != sizeof(m.set) ||
 	    super_copy_in(c, &m.set, super_arg(c, 1), sizeof(m.set)) || !(m.set & OPEN_SIGNALS))
 		return SUPER_CONTINUE;
