@@ -58,8 +58,13 @@ static ssize_t dev_rescan_store(void *priv, struct task *t, const char *buf, siz
 
 	if (text_number(buf, &yes))
 		return -EINVAL;
-	if (yes && dev->bus->ops->rescan)
-		rc = dev->bus->ops->rescan(dev->bus, dev);
+	if (!yes || !dev->bus->ops->rescan)
+		return (ssize_t)n;
+	/* It waits for a removal under way, maybe of this very device, which must not wait for us. */
+	dev_get(dev);
+	tree_call_detach(dev->bus->tree);
+	rc = dev->bus->ops->rescan(dev->bus, dev);
+	dev_put(dev);
 	return rc ? rc : (ssize_t)n;
 }
 

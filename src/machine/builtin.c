@@ -103,6 +103,7 @@ const char *const machine_builtin_roots[] = {
 	"/sys/kernel/iommu_groups",
 	"/sys/kernel/uvfio",
 	"/sys/class/iommu",
+	"/sys/class/pci_bus",
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
 	"/sys/module/vfio",

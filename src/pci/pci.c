@@ -115,7 +115,7 @@ static int bus_unplug(struct dev *dev)
 
 static int bus_rescan(struct bus *bus, struct dev *dev)
 {
-	return pci_rescan(bus_owner(bus), dev ? pci_dev_of(dev) : NULL);
+	return pci_rescan(bus_owner(bus), dev ? pci_dev_of(dev)->bus : NULL);
 }
 
 const struct bus_ops pci_bus_ops = {

@@ -310,8 +310,8 @@ void pci_collect_put(struct pci_dev **list, int n);
 /* ---- rescan.c ---- */
 /** pci_remove - unplug at a program's wish: a rescan will find @d and what is below it. 0; -ENOMEM */
 int pci_remove(struct pci_dev *d);
-/** pci_rescan - find what is in its slot but was removed: everywhere, or on the bus of @from and below */
-int pci_rescan(struct pci *pci, struct pci_dev *from);
+/** pci_rescan - find what is in its slot but was removed: on @top and below, or (NULL) everywhere */
+int pci_rescan(struct pci *pci, const struct pci_bus *top);
 void pci_rescan_fini(struct pci *pci);
 
 /* ---- sriov.c ---- */
@@ -326,6 +326,8 @@ void pci_sriov_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
 /* ---- sysfs*.c ---- */
 int pci_sysfs_add(struct pci_dev *d);
 void pci_sysfs_remove(struct pci_dev *d);
+int pci_sysfs_bus_add(struct pci_bus *bus);
+void pci_sysfs_bus_remove(struct pci_bus *bus);
 int pci_sysfs_group_add(struct pci_dev *d);
 void pci_sysfs_group_remove(struct pci_dev *d);
 /** pci_sysfs_unit_add - the unit's directory (Intel's only) and the links between it and @d */

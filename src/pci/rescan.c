@@ -91,20 +91,33 @@ static bool below(const struct pci_bus *bus, const struct pci_bus *top)
 	return bus;
 }
 
-/* The next one whose bus is there, at or below @top (NULL: anywhere), off the list. */
+/* In the order of a scan: buses are numbered depth first. */
+static bool comes_first(const struct pci_removed *a, const struct pci_removed *b)
+{
+	if (!b || a->domain != b->domain)
+		return !b || a->domain < b->domain;
+	if (a->bus != b->bus)
+		return a->bus < b->bus;
+	return (a->desc.slot << 3 | a->desc.function) < (b->desc.slot << 3 | b->desc.function);
+}
+
+/* The first one whose bus is there, at or below @top (NULL: anywhere), off the list. */
 static struct pci_removed *take_next_locked(struct pci *pci, const struct pci_bus *top, struct pci_bus **bus)
 {
-	struct pci_removed *r;
+	struct pci_removed *r, *first = NULL;
+	struct pci_bus *at;
 
 	SCOPED_LOCK(&pci->topo);
 	TAILQ_FOREACH(r, &pci->removed, link) {
-		*bus = pci_bus_find_locked(pci, r->domain, r->bus);
-		if (*bus && (!top || below(*bus, top)))
-			break;
+		at = pci_bus_find_locked(pci, r->domain, r->bus);
+		if (!at || (top && !below(at, top)) || !comes_first(r, first))
+			continue;
+		first = r;
+		*bus = at;
 	}
-	if (r)
-		TAILQ_REMOVE(&pci->removed, r, link);
-	return r;
+	if (first)
+		TAILQ_REMOVE(&pci->removed, first, link);
+	return first;
 }
 
 /* One function found again, with a reference in *@out. 0; -ENOENT: no more; -errno */
@@ -135,10 +148,8 @@ static int find_next(struct pci *pci, const struct pci_bus *top, struct pci_dev 
 	return 0;
 }
 
-int pci_rescan(struct pci *pci, struct pci_dev *from)
+int pci_rescan(struct pci *pci, const struct pci_bus *top)
 {
-	/* Compared only, so it does no harm when it goes meanwhile. */
-	const struct pci_bus *top = from ? from->bus : NULL;
 	struct pci_dev *d;
 	int rc;
 

@@ -422,6 +422,8 @@ int pci_sysfs_add(struct pci_dev *d)
 		rc = pci_sysfs_unit_add(d);
 	if (rc == 0)
 		rc = pci_sriov_add(d);
+	if (rc == 0 && d->secondary)
+		rc = pci_sysfs_bus_add(d->secondary);
 	return rc;
 }
 
@@ -429,6 +431,8 @@ void pci_sysfs_remove(struct pci_dev *d)
 {
 	/* Its own directory went with dev_del(). */
 	pci_sriov_remove(d);
+	if (d->secondary)
+		pci_sysfs_bus_remove(d->secondary);
 	pci_sysfs_unit_remove(d);
 	pci_sysfs_group_remove(d);
 }

@@ -76,8 +76,10 @@ int pci_root_bus(struct pci *pci, uint16_t domain, uint8_t number, struct pci_bu
 		return rc;
 	snprintf(path, sizeof(path), "/sys/devices/pci%04x:%02x", domain, number);
 	rc = tree_dir(pci->tree, path);
+	if (rc == 0)
+		rc = pci_sysfs_bus_add(bus);
 	if (rc) {
-		pci_bus_free(bus);
+		pci_root_bus_destroy(bus);
 		return rc;
 	}
 	*out = bus;
@@ -88,6 +90,7 @@ void pci_root_bus_destroy(struct pci_bus *bus)
 {
 	if (!bus)
 		return;
+	pci_sysfs_bus_remove(bus);
 	tree_removef(bus->pci->tree, "/sys/devices/pci%04x:%02x", bus->domain, bus->number);
 	pci_bus_free(bus);
 }
