@@ -110,6 +110,7 @@ enum machine_version {
 	MACHINE_LINUX_5_10,
 	MACHINE_LINUX_5_8,
 	MACHINE_LINUX_5_4,
+	MACHINE_DEBIAN_13, /* as distributed: 7.3 without what is unsafe or new */
 };
 
 struct machine_kernel {

@@ -40,7 +40,7 @@ static const struct cyaml_schema_field parameter_fields[] = {
 static const struct cyaml_strval versions[] = {
 	{ "linux-7.3", MACHINE_LINUX_7_3 },   { "linux-6.2", MACHINE_LINUX_6_2 },   { "linux-6.1", MACHINE_LINUX_6_1 },
 	{ "linux-5.15", MACHINE_LINUX_5_15 }, { "linux-5.10", MACHINE_LINUX_5_10 }, { "linux-5.8", MACHINE_LINUX_5_8 },
-	{ "linux-5.4", MACHINE_LINUX_5_4 },
+	{ "linux-5.4", MACHINE_LINUX_5_4 },   { "debian-13", MACHINE_DEBIAN_13 },
 };
 
 static const struct cyaml_schema_field kernel_fields[] = {
