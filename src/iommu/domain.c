@@ -62,6 +62,15 @@ int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out)
 	return iommu_domain_take(d->iommu, IOMMU_PAGING, d->unit, out);
 }
 
+int iommu_group_domain_create(struct iommu_group *g, struct iommu_domain **out)
+{
+	struct iommu_dev *d;
+
+	SCOPED_LOCK(&g->lock);
+	d = TAILQ_FIRST(&g->members);
+	return d ? iommu_domain_create(d, out) : -ENODEV;
+}
+
 void iommu_domain_destroy(struct iommu_domain *dom)
 {
 	if (!dom)

@@ -149,6 +149,21 @@ struct iommu_group *iommu_dev_group(struct iommu_dev *d)
 	return d->group;
 }
 
+struct iommu_group *iommu_dev_group_get(struct iommu_dev *d)
+{
+	SCOPED_LOCK(&d->iommu->lock);
+
+	return d->group ? iommu_group_get(d->group) : NULL;
+}
+
+/* Under the group's lock too; this one is for who does not know the group. */
+static void dev_group_set(struct iommu_dev *d, struct iommu_group *g)
+{
+	SCOPED_LOCK(&d->iommu->lock);
+
+	d->group = g;
+}
+
 const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d)
 {
 	return d->unit;
@@ -201,7 +216,7 @@ int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g)
 		atomic_store(&d->domain, g->domain);
 		gate_wait(&g->iommu->blocking->gate);
 	}
-	d->group = iommu_group_get(g);
+	dev_group_set(d, iommu_group_get(g));
 	if (g->iommu->log)
 		log_msg(g->iommu->log, LOG_INFO, "%s: Adding to iommu group %u", d->name, g->id);
 	return 0;
@@ -222,7 +237,7 @@ void iommu_dev_leave(struct iommu_dev *d)
 	TAILQ_REMOVE(&g->members, d, link);
 	g->recovering -= d->resetting != 0;
 	d->resetting = 0;
-	d->group = NULL;
+	dev_group_set(d, NULL);
 	if (g->iommu->log)
 		log_msg(g->iommu->log, LOG_INFO, "%s: Removing from iommu group %u", d->name, g->id);
 	mutex_unlock(&g->lock);
@@ -231,29 +246,35 @@ void iommu_dev_leave(struct iommu_dev *d)
 
 /* ---- resets ---- */
 
+/* Nothing keeps the device from leaving the group meanwhile: then its reset is nobody's business any more. */
 void iommu_dev_reset_begin(struct iommu_dev *d)
 {
-	struct iommu_group *g = d->group;
+	struct iommu_group *g = iommu_dev_group_get(d);
 
 	if (!g)
 		return;
-	SCOPED_LOCK(&g->lock);
-	if (!g->domain || d->resetting++)
-		return;
-	g->recovering++;
-	atomic_store(&d->domain, d->iommu->blocking);
-	gate_wait(&g->domain->gate);
+	mutex_lock(&g->lock);
+	if (d->group == g && g->domain && d->resetting++ == 0) {
+		g->recovering++;
+		atomic_store(&d->domain, d->iommu->blocking);
+		gate_wait(&g->domain->gate);
+	}
+	mutex_unlock(&g->lock);
+	iommu_group_put(g);
 }
 
 void iommu_dev_reset_end(struct iommu_dev *d)
 {
-	struct iommu_group *g = d->group;
+	struct iommu_group *g = iommu_dev_group_get(d);
 
 	if (!g)
 		return;
-	SCOPED_LOCK(&g->lock);
-	if (d->resetting == 0 || --d->resetting) /* 0: it was in no group when the reset began */
-		return;
-	g->recovering--;
-	atomic_store(&d->domain, g->domain); /* where the group is by now */
+	mutex_lock(&g->lock);
+	/* 0: it was in no group when the reset began, or has been in none since */
+	if (d->group == g && d->resetting && --d->resetting == 0) {
+		g->recovering--;
+		atomic_store(&d->domain, g->domain); /* where the group is by now */
+	}
+	mutex_unlock(&g->lock);
+	iommu_group_put(g);
 }

@@ -106,7 +106,10 @@ int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g);
 void iommu_dev_reset_begin(struct iommu_dev *d);
 void iommu_dev_reset_end(struct iommu_dev *d);
 void iommu_dev_leave(struct iommu_dev *d);
-struct iommu_group *iommu_dev_group(struct iommu_dev *d); /* borrowed; NULL: none */
+/** iommu_dev_group - its group, NULL: none; borrowed: for who knows that it does not leave meanwhile */
+struct iommu_group *iommu_dev_group(struct iommu_dev *d);
+/** iommu_dev_group_get - its group with a reference, NULL: none; for who looks at a device that may be unplugged */
+struct iommu_group *iommu_dev_group_get(struct iommu_dev *d);
 const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d);
 
 /* ---- ownership (spec 10, 2.2; errnos and order there) ---- */
@@ -127,6 +130,8 @@ void iommu_group_owner(struct iommu_group *g, unsigned *count, void **owner);
 
 /** iommu_domain_create - an empty paging domain for devices like @d. -ENODEV no IOMMU; -ENOMEM */
 int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
+/** iommu_group_domain_create - an empty paging domain for the members of @g. -ENODEV it has none; -ENOMEM */
+int iommu_group_domain_create(struct iommu_group *g, struct iommu_domain **out);
 /** iommu_domain_destroy - nothing may be attached; mappings that are left go with it; NULL is fine */
 void iommu_domain_destroy(struct iommu_domain *dom);
 /**
@@ -136,7 +141,7 @@ void iommu_domain_destroy(struct iommu_domain *dom);
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
 void iommu_group_detach(struct iommu_group *g);
-/** iommu_group_first - a member to create domains for; borrowed; NULL: the group is empty */
+/** iommu_group_first - the first member; borrowed: for who knows that it does not leave meanwhile; NULL: none */
 struct iommu_dev *iommu_group_first(struct iommu_group *g);
 
 void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t *last);

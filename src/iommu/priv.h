@@ -96,7 +96,7 @@ struct iommu_dev {
 	const char *name;                     /* [I] as long as the machine lives */
 	const struct iommu_unit *unit;        /* [I] NULL: untranslated */
 	_Atomic(struct iommu_domain *) domain;/* what translates its DMA; changed under the group's lock */
-	struct iommu_group *group;            /* changed by join and leave only */
+	struct iommu_group *group;            /* changed by join and leave, under the group's lock and iommu->lock */
 	struct iommu_resv *resv;              /* [I] once joined */
 	unsigned nresv;
 	bool untrusted;                       /* [I] once joined */

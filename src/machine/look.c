@@ -73,7 +73,7 @@ static void fill(struct machine *m, struct machine_look *l, struct pci_dev *d)
 	l->dev = d;
 	l->node = machine_node_at(m, d->dev.name);
 	l->driver = dev_driver(&d->dev);
-	l->group = iommu_dev_group(d->iommu);
+	l->group = iommu_dev_group_get(d->iommu);
 	l->group_id = l->group ? iommu_group_id(l->group) : 0;
 }
 
@@ -121,8 +121,10 @@ int machine_picture_take(struct machine *m, struct machine_picture *p)
 
 void machine_picture_drop(struct machine_picture *p)
 {
-	for (unsigned i = 0; i < p->n; i++)
+	for (unsigned i = 0; i < p->n; i++) {
+		iommu_group_put(p->at[i].group);
 		dev_put(&p->at[i].dev->dev);
+	}
 	free(p->at);
 }
 

@@ -64,7 +64,7 @@ struct machine_look {
 	struct pci_dev *dev;         /* with a reference */
 	const struct machine_node *node; /* what the file said; NULL: not in the file (hot-plugged) */
 	struct drv *driver;          /* NULL: none */
-	struct iommu_group *group;   /* borrowed of dev; NULL: none */
+	struct iommu_group *group;   /* with a reference; NULL: none */
 	unsigned group_id;
 	bool last;                   /* of its bus */
 };

@@ -267,17 +267,13 @@ static void domain_destroy(struct type1_domain *d)
 
 static int domain_create(struct iommu_group *ig, struct type1_domain **out)
 {
-	struct iommu_dev *dev = iommu_group_first(ig);
-	struct type1_domain *d;
+	struct type1_domain *d = calloc(1, sizeof(*d));
 	int rc;
 
-	if (!dev)
-		return -ENODEV;
-	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	LIST_INIT(&d->groups);
-	rc = iommu_domain_create(dev, &d->iommu);
+	rc = iommu_group_domain_create(ig, &d->iommu);
 	if (rc) {
 		free(d);
 		return rc;

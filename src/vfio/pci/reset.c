@@ -88,13 +88,14 @@ static struct vfio_pci_device *set_member_locked(struct vfio_pci_device *v, cons
 
 static int dependent_fill(const struct pci_dev *d, struct vfio_pci_dependent_device *out)
 {
-	struct iommu_group *g = iommu_dev_group(d->iommu);
+	struct iommu_group *g = iommu_dev_group_get(d->iommu); /* it may be anybody's, and unplugged at the moment */
 
 	if (!g)
 		return -EPERM;
 	*out = (struct vfio_pci_dependent_device){
 		.group_id = iommu_group_id(g), .segment = d->domain, .bus = pci_bus_number(d->bus), .devfn = d->devfn,
 	};
+	iommu_group_put(g);
 	return 0;
 }
 
