@@ -28,6 +28,7 @@ int mem_window_add(struct mem *mem, phys_t base, uint64_t length, const struct m
 		   struct mem_window **out)
 {
 	struct mem_window *w, **found;
+	bool added;
 
 	if (length == 0 || base >= BIT64(MEM_REGION_SHIFT) || length > BIT64(MEM_REGION_SHIFT) - base)
 		return -EINVAL;
@@ -41,8 +42,9 @@ int mem_window_add(struct mem *mem, phys_t base, uint64_t length, const struct m
 	w->ctx = ctx;
 	rwlock_write(&mem->window_lock);
 	found = tsearch(w, &mem->windows, window_compare);
+	added = found && *found == w; /* without the lock the node may be gone */
 	rwlock_unlock(&mem->window_lock);
-	if (!found || *found != w) {
+	if (!added) {
 		free(w);
 		return found ? -EEXIST : -ENOMEM;
 	}
