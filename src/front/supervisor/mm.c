@@ -285,6 +285,11 @@ static uint64_t mm_memlock_limit(struct mm *mm)
 	return rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : rl.rlim_cur;
 }
 
+static bool mm_is_alive(struct mm *mm)
+{
+	return alive(to_super(mm));
+}
+
 static void mm_free(struct mm *mm)
 {
 	struct super_mm *m = to_super(mm);
@@ -306,6 +311,7 @@ static const struct mm_ops ops = {
 	.write = mm_write,
 	.memlock_limit = mm_memlock_limit,
 	.free = mm_free,
+	.alive = mm_is_alive,
 };
 
 int super_mm_create(struct super *s, pid_t tgid, const char *comm, struct super_mm **out)
