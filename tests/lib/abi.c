@@ -22,6 +22,13 @@ static enum { PASS, FAIL, SKIP } outcome;
 static struct { void *p; size_t n; } memory[64];
 static unsigned nmemory;
 
+const char *test_machine(void)
+{
+	const char *name = getenv("UVFIO_TEST_MACHINE");
+
+	return name ? name : "oracle";
+}
+
 void test_register(struct test *t)
 {
 	*tail = t;
@@ -179,6 +186,29 @@ int group_of(const char *bdf)
 		return -1;
 	target[n] = 0;
 	return atoi(strrchr(target, '/') + 1);
+}
+
+bool function_exists(const char *bdf)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", bdf);
+	return x_stat(path, &st) == 0;
+}
+
+void remove_function(const char *bdf)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", bdf);
+	EXPECT_OK(sys_write(path, "1"));
+	EXPECT(!function_exists(bdf));
+}
+
+void rescan(void)
+{
+	EXPECT_OK(sys_write("/sys/bus/pci/rescan", "1"));
 }
 
 int open_group(const char *bdf)

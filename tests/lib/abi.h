@@ -69,6 +69,19 @@ void test_register(struct test *t);
 	__attribute__((constructor)) static void add_##name_(void) { test_register(&reg_##name_); } \
 	static void test_##name_(void)
 
+/* The machine under test: the name of its file, without ".yaml" */
+const char *test_machine(void);
+/* A test for one machine alone; on others it does not exist */
+#define TEST_ON(machine_, name_, rows_, sentence_)                                               \
+	static void test_##name_(void);                                                          \
+	static struct test reg_##name_ = { #name_, rows_, sentence_, __FILE__, test_##name_, NULL }; \
+	__attribute__((constructor)) static void add_##name_(void)                               \
+	{                                                                                        \
+		if (strcmp(test_machine(), machine_) == 0)                                       \
+			test_register(&reg_##name_);                                             \
+	}                                                                                        \
+	static void test_##name_(void)
+
 _Noreturn void test_fail(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* This door cannot show it: say why. Counted as skipped, never as passed. */
 _Noreturn void test_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -116,6 +129,10 @@ void bind_host(const char *bdf);
 /* Name of the bound driver in a static buffer, or NULL */
 const char *driver_of(const char *bdf);
 int group_of(const char *bdf);
+/* "echo 1 > remove", and a rescan of the whole bus */
+void remove_function(const char *bdf);
+void rescan(void);
+bool function_exists(const char *bdf);
 
 /* A container with one device, opened: container and group set, type1v2 */
 struct setup {

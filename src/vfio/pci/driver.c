@@ -306,6 +306,8 @@ static int driver_probe(struct drv *drv, struct dev *dev)
 	}
 	if (d->bridge)
 		return -EINVAL;
+	if (pci_vfs(d))
+		return -EBUSY;
 	v = device_create(vp, d);
 	if (!v)
 		return -ENOMEM;

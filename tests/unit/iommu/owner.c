@@ -74,7 +74,7 @@ static void joining_and_leaving_is_logged_with_the_number(void **state)
 }
 
 /* SYS-06 */
-static void type_is_the_default_domains(void **state)
+static void SYS_06_type_is_the_default_domains(void **state)
 {
 	const struct { const struct iommu_unit *unit; const char *type; } want[] = {
 		{ &unit_dma, "DMA-FQ" }, { &unit_weak, "DMA" }, { &unit_small, "identity" },
@@ -98,7 +98,7 @@ static void type_is_the_default_domains(void **state)
 }
 
 /* 1.7, SYS-08..10: in the order of the checks */
-static void a_type_is_changed_only_while_nobody_uses_it(void **state)
+static void SYS_08_SYS_09_SYS_10_a_type_is_changed_only_while_nobody_uses_it(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *d, *e;
@@ -180,7 +180,7 @@ static char *resv_text(struct iommu_group *g)
 }
 
 /* SYS-02..05 */
-static void reserved_regions_are_merged_by_type_and_sorted(void **state)
+static void SYS_02_SYS_03_SYS_04_SYS_05_reserved_regions_are_merged_by_type_and_sorted(void **state)
 {
 	static const struct iommu_resv resv[] = {
 		{ 0x20000, 0x2ffff, IOMMU_RESV_DIRECT },
@@ -223,7 +223,7 @@ static void reserved_regions_are_merged_by_type_and_sorted(void **state)
 }
 
 /* SYS-04, SYS-05: what a platform reserves for all its devices */
-static void a_units_own_regions_replace_the_x86_window(void **state)
+static void SYS_04_SYS_05_a_units_own_regions_replace_the_x86_window(void **state)
 {
 	struct iommu_unit arm = unit_dma, amd = unit_dma;
 	const struct { struct iommu_unit *unit; const char *text; } want[] = {
@@ -247,7 +247,7 @@ static void a_units_own_regions_replace_the_x86_window(void **state)
 }
 
 /* OWN-15 */
-static void nothing_is_attached_while_a_member_is_reset(void **state)
+static void OWN_15_nothing_is_attached_while_a_member_is_reset(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *a = lab_dev("a", &unit_dma, g), *b = lab_dev("b", &unit_dma, g);
@@ -302,7 +302,7 @@ static void nothing_is_attached_while_a_member_is_reset(void **state)
 }
 
 /* OWN-01, 03, 05, 06, 18, 30 */
-static void kernel_drivers_and_users_exclude_each_other(void **state)
+static void OWN_01_OWN_03_OWN_05_OWN_06_OWN_18_OWN_30_kernel_drivers_and_users_exclude_each_other(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *a = lab_dev("a", &unit_dma, g), *b = lab_dev("b", &unit_dma, g);
@@ -337,7 +337,7 @@ static void kernel_drivers_and_users_exclude_each_other(void **state)
 }
 
 /* OWN-04, 05, 12 */
-static void device_claims_of_one_user_add_up(void **state)
+static void OWN_04_OWN_05_OWN_12_device_claims_of_one_user_add_up(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *a = lab_dev("a", &unit_dma, g), *b = lab_dev("b", &unit_dma, g);
@@ -362,7 +362,7 @@ static void device_claims_of_one_user_add_up(void **state)
 }
 
 /* OWN-08, 17 */
-static void a_driver_may_have_to_wait_or_need_not_ask(void **state)
+static void OWN_08_OWN_17_a_driver_may_have_to_wait_or_need_not_ask(void **state)
 {
 	struct iommu_dev *d = lab_dev("d", NULL, NULL);
 	struct iommu_group *fake;
@@ -394,7 +394,7 @@ static void who_may_join_what(void **state)
 }
 
 /* OWN-09, 11, 13 */
-static void owned_means_blocked_until_attached(void **state)
+static void OWN_09_OWN_11_OWN_13_owned_means_blocked_until_attached(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *a = lab_dev("a", &unit_dma, g), *b = lab_dev("b", &unit_dma, g);
@@ -430,7 +430,7 @@ static void owned_means_blocked_until_attached(void **state)
 }
 
 /* OWN-07, 14; 2.3 last but one */
-static void a_private_domain_is_in_everybodys_way(void **state)
+static void OWN_07_OWN_14_a_private_domain_is_in_everybodys_way(void **state)
 {
 	struct iommu_group *g = lab_group();
 	struct iommu_dev *d = lab_dev("d", &unit_dma, g);
@@ -457,7 +457,7 @@ static void a_private_domain_is_in_everybodys_way(void **state)
 }
 
 /* OWN-10 */
-static void a_direct_region_refuses_every_claim(void **state)
+static void OWN_10_a_direct_region_refuses_every_claim(void **state)
 {
 	static const struct iommu_resv direct = { 0x1000, 0x1fff, IOMMU_RESV_DIRECT };
 	static const struct iommu_resv relaxed = { 0x1000, 0x1fff, IOMMU_RESV_DIRECT_RELAXABLE };
@@ -486,7 +486,7 @@ static void a_direct_region_refuses_every_claim(void **state)
 }
 
 /* OWN-16 */
-static void an_attach_that_one_member_refuses_changes_nothing(void **state)
+static void OWN_16_an_attach_that_one_member_refuses_changes_nothing(void **state)
 {
 	struct iommu_group *strong = lab_group(), *mixed = lab_group(), *small = lab_group(), *empty = lab_group();
 	struct iommu_dev *a = lab_dev("a", &unit_dma, strong), *b = lab_dev("b", &unit_dma, mixed);
@@ -584,20 +584,20 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ids_are_the_lowest_free_and_come_back_with_the_last_reference),
 		T(joining_and_leaving_is_logged_with_the_number),
-		T(type_is_the_default_domains),
-		T(a_type_is_changed_only_while_nobody_uses_it),
+		T(SYS_06_type_is_the_default_domains),
+		T(SYS_08_SYS_09_SYS_10_a_type_is_changed_only_while_nobody_uses_it),
 		T(an_untrusted_device_is_always_translated),
-		T(reserved_regions_are_merged_by_type_and_sorted),
-		T(a_units_own_regions_replace_the_x86_window),
-		T(nothing_is_attached_while_a_member_is_reset),
-		T(kernel_drivers_and_users_exclude_each_other),
-		T(device_claims_of_one_user_add_up),
-		T(a_driver_may_have_to_wait_or_need_not_ask),
+		T(SYS_02_SYS_03_SYS_04_SYS_05_reserved_regions_are_merged_by_type_and_sorted),
+		T(SYS_04_SYS_05_a_units_own_regions_replace_the_x86_window),
+		T(OWN_15_nothing_is_attached_while_a_member_is_reset),
+		T(OWN_01_OWN_03_OWN_05_OWN_06_OWN_18_OWN_30_kernel_drivers_and_users_exclude_each_other),
+		T(OWN_04_OWN_05_OWN_12_device_claims_of_one_user_add_up),
+		T(OWN_08_OWN_17_a_driver_may_have_to_wait_or_need_not_ask),
 		T(who_may_join_what),
-		T(owned_means_blocked_until_attached),
-		T(a_private_domain_is_in_everybodys_way),
-		T(a_direct_region_refuses_every_claim),
-		T(an_attach_that_one_member_refuses_changes_nothing),
+		T(OWN_09_OWN_11_OWN_13_owned_means_blocked_until_attached),
+		T(OWN_07_OWN_14_a_private_domain_is_in_everybodys_way),
+		T(OWN_10_a_direct_region_refuses_every_claim),
+		T(OWN_16_an_attach_that_one_member_refuses_changes_nothing),
 		T(a_hot_added_member_lands_in_the_users_domain),
 		T(units_that_make_no_sense_are_refused),
 	};

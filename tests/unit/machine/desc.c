@@ -323,7 +323,7 @@ static void units(void **state)
 }
 
 /* OWN-27, OWN-28: each driver, and what its line says of why (NULL: no line) */
-static void audit(void **state)
+static void OWN_27_OWN_28_audit(void **state)
 {
 	static const struct {
 		const char *driver, *why;
@@ -399,7 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_files), cmocka_unit_test(laughs),   cmocka_unit_test(damaged),
-		cmocka_unit_test(numbering), cmocka_unit_test(meaning), cmocka_unit_test(units), cmocka_unit_test(audit), cmocka_unit_test(default_machine),
+		cmocka_unit_test(numbering), cmocka_unit_test(meaning), cmocka_unit_test(units), cmocka_unit_test(OWN_27_OWN_28_audit), cmocka_unit_test(default_machine),
 		cmocka_unit_test(examples),
 	};
 
