@@ -108,7 +108,13 @@ void *memset(void *dst, int v, size_t n)
 
 static long rpc(uint32_t cmd, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-	return stub_syscall6(SYS_ioctl, (uint64_t)STUB_RPC_FD, cmd, a, b, c, d);
+	long rc;
+
+	/* A signal may come before the supervisor has seen the call: then nothing has happened yet. */
+	do
+		rc = stub_syscall6(SYS_ioctl, (uint64_t)STUB_RPC_FD, cmd, a, b, c, d);
+	while (rc == -E_INTR);
+	return rc;
 }
 
 /* ---- the device behind a trapped page ---- */

@@ -18,6 +18,7 @@
 #define SYS_gettid            186
 #define SYS_rt_tgsigqueueinfo 297
 
+#define E_INTR     4
 #define E_NXIO     6
 #define E_BADF     9
 #define E_AGAIN    11

@@ -258,13 +258,19 @@ int super_backing_create(struct super *s)
 	return 0;
 }
 
+void super_backing_remove(struct super *s)
+{
+	if (s->backing)
+		remove_at(AT_FDCWD, s->backing->root);
+}
+
 void super_backing_destroy(struct super *s)
 {
 	struct super_backing *b = s->backing;
 
 	if (!b)
 		return;
-	remove_at(AT_FDCWD, b->root);
+	super_backing_remove(s);
 	tdestroy(b->dirs, free);
 	mutex_fini(&b->lock);
 	free(b);

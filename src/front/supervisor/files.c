@@ -322,14 +322,9 @@ void super_files_drain(struct super *s)
 int super_files_init(struct super *s)
 {
 	struct super_files *fs = &s->files;
-	int fd = memfd_create("uvfio", MFD_CLOEXEC);
 	struct stat st;
+	int fd;
 
-	if (fd < 0)
-		return -errno;
-	fstat(fd, &st);
-	close(fd);
-	fs->dev = st.st_dev;
 	mutex_init(&fs->release_lock, RANK_SUPER_RELEASE);
 	mutex_init(&fs->lock, RANK_SUPER_FDS);
 	TAILQ_INIT(&fs->all);
@@ -340,7 +335,12 @@ int super_files_init(struct super *s)
 		LIST_INIT(&fs->leases[i]);
 	}
 	fs->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	return fs->inotify < 0 ? -errno : 0;
+	fd = memfd_create("uvfio", MFD_CLOEXEC);
+	if (fs->inotify < 0 || fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	close(fd);
+	fs->dev = st.st_dev;
+	return 0;
 }
 
 /* The last program is gone; its files go with it, but give the kernel's deferred work a moment. */
@@ -370,7 +370,8 @@ void super_files_fini(struct super *s)
 		mutex_unlock(&fs->lock);
 		super_file_put(sf);
 	}
-	close(fs->inotify);
+	if (fs->inotify >= 0)
+		close(fs->inotify);
 	mutex_fini(&fs->lock);
 	mutex_fini(&fs->release_lock);
 }

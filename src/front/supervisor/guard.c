@@ -19,13 +19,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* With a descriptor goes the sender's pid. */
 static void fd_send(int sock, int fd)
 {
+	pid_t pid = getpid();
 	union {
 		struct cmsghdr h;
 		char c[CMSG_SPACE(sizeof(int))];
 	} u = { 0 };
-	struct iovec v = { "x", 1 };
+	struct iovec v = { &pid, sizeof(pid) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
 
 	u.h.cmsg_level = SOL_SOCKET;
@@ -35,14 +37,13 @@ static void fd_send(int sock, int fd)
 	(void)!sendmsg(sock, &m, 0);
 }
 
-static int fd_receive(int sock)
+static int fd_receive(int sock, pid_t *pid)
 {
 	union {
 		struct cmsghdr h;
 		char c[CMSG_SPACE(sizeof(int))];
 	} u = { 0 };
-	char b;
-	struct iovec v = { &b, 1 };
+	struct iovec v = { pid, sizeof(*pid) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
 	int fd;
 
@@ -91,7 +92,7 @@ static _Noreturn void program(struct super *s, const struct sock_filter *prog, u
 	int fd;
 
 	getrlimit(RLIMIT_NOFILE, &rl);
-	rl.rlim_cur = MAX(rl.rlim_cur, MIN(rl.rlim_max, (rlim_t)s->fd_top + 64));
+	rl.rlim_cur = MAX(s->soft_files, MIN(rl.rlim_max, (rlim_t)s->fd_top + SUPER_FD_SPARE));
 	setrlimit(RLIMIT_NOFILE, &rl);
 	fd = super_filter_install(prog, n);
 	if (fd >= 0) {
@@ -120,7 +121,7 @@ static void reap(pid_t first, int status)
 		_exit(0);
 }
 
-static _Noreturn void guard_main(pid_t first, int alive, int status)
+static _Noreturn void guard_main(struct super *s, pid_t first, int alive, int status)
 {
 	struct pollfd p[2] = { { .fd = alive, .events = POLLIN }, { .events = POLLIN } };
 	struct signalfd_siginfo si;
@@ -136,8 +137,8 @@ static _Noreturn void guard_main(pid_t first, int alive, int status)
 		while (read(p[1].fd, &si, sizeof(si)) > 0)
 			;
 		if (p[0].revents) {
-			while (super_kill_descendants(getpid()) > 0)
-				reap(first, status);
+			super_kill_descendants(getpid());
+			super_backing_remove(s);
 			reap(first, status);
 			usleep(1000);
 		}
@@ -170,17 +171,23 @@ static _Noreturn void guard_child(struct super *s, char *const argv[], int sock,
 	close(sock);
 	close(error);
 	close(s->guard_pipe);
-	guard_main(first, alive, status);
+	guard_main(s, first, alive, status);
 }
 
 int super_guard_start(struct super *s, char *const argv[], struct super_guard *g)
 {
-	int sock[2], alive[2], status[2], error[2], rc;
+	int fds[8] = { -1, -1, -1, -1, -1, -1, -1, -1 }, *sock = fds, *alive = fds + 2, *status = fds + 4, *error = fds + 6, rc;
 	sigset_t all, old;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0 || pipe2(alive, O_CLOEXEC) < 0 ||
-	    pipe2(status, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0)
-		return -errno;
+	    pipe2(status, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0) {
+		rc = -errno;
+		for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+			if (fds[i] >= 0)
+				close(fds[i]);
+		}
+		return rc;
+	}
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	s->guard_pipe = alive[1];
@@ -199,7 +206,7 @@ int super_guard_start(struct super *s, char *const argv[], struct super_guard *g
 	g->status = status[0];
 	g->alive = alive[1];
 	g->error = error[0];
-	g->listener = g->pid < 0 ? -EAGAIN : fd_receive(sock[0]);
+	g->listener = g->pid < 0 ? -EAGAIN : fd_receive(sock[0], &g->program);
 	close(sock[0]);
 	if (g->listener >= 0)
 		return 0;

@@ -2,7 +2,7 @@
 /*
  * open(2) of the machine's paths.
  *	A directory: the folder that mirrors it, an ordinary low descriptor.
- *	An attribute for reading: its text in a memfd, an ordinary low descriptor too, so that reading costs nothing
+ *	A text attribute for reading: its text in a memfd, an ordinary low descriptor too, so that reading costs nothing
  *	and a shell may put it on its standard input.
  *	Anything else: a file of the machine on a high number, whose calls come to us.
  * And /proc/PID/fdinfo/N of such a file, which has lines of its own.
@@ -129,7 +129,7 @@ static long open_file(struct super_call *c, const char *path, int oflags, const 
 	rc = tree_open(c->s->tree, t, path, oflags, &f);
 	if (rc)
 		return rc;
-	if (st->type == NODE_ATTR && (oflags & O_ACCMODE) == O_RDONLY && slurp(c, f, &text, &n) == 0) {
+	if (st->type == NODE_ATTR && !st->binary && (oflags & O_ACCMODE) == O_RDONLY && slurp(c, f, &text, &n) == 0) {
 		fd = text_file(strrchr(path, '/') + 1, text, n);
 		free(text);
 		file_put(f);

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #define SUPER_FD_ROOM 4096 /* descriptors of ours a process can have, at most */
+#define SUPER_FD_SPARE 64  /* numbers above those, below the limit of programs: the stub's */
 #define SUPER_ALIAS   0x40000000 /* + a low descriptor: how a redirected attribute's calls come to us (window.c) */
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -157,6 +158,7 @@ struct super {
 	int listener;
 	int watchdog;               /* eventfd: wake the main thread */
 	int epoll;
+	uint64_t soft_files;        /* [I] RLIMIT_NOFILE as it was */
 	unsigned fd_base, fd_top;   /* [I] numbers of our descriptors in a program: [base, top) */
 	bool getfd, inject;         /* [I] what the host allows; inject may be cleared when it turns out not to */
 	size_t notif_size;          /* [I] of the kernel's struct seccomp_notif */
@@ -298,6 +300,7 @@ void super_events_fini(struct super *s);
 long super_eventfd(struct super_call *c);
 
 /* files.c */
+/** super_files_init - super_files_fini() is to be called also when it fails */
 int super_files_init(struct super *s);
 void super_files_fini(struct super *s);
 /**
@@ -407,6 +410,8 @@ void super_fill_stat(struct super *s, struct stat *st, mode_t mode, uint64_t ino
 struct super_backing;
 int super_backing_create(struct super *s);
 void super_backing_destroy(struct super *s);
+/** super_backing_remove - only its files: for the guard, when this process has died */
+void super_backing_remove(struct super *s);
 /** super_backing_dir - where directory @path is mirrored, with its entries when @fill. 0; -errno */
 int super_backing_dir(struct super *s, const char *path, bool fill, char *real, size_t size);
 /** super_backing_strip - the tree's path of a host path below the backing tree, or NULL */
@@ -427,6 +432,7 @@ void super_trace_result(pid_t tid, long val);
 int super_trace_stack(pid_t tid, uint64_t *sp);
 /**
  * super_call_in_stop - answer, and run @fn while the caller is stopped on its way back to user mode
+ * @fn makes no call that is notified: the thread that would answer it may be this one.
  * @val: the answer, or SUPER_CONTINUE. Return: SUPER_DONE, or SUPER_CONTINUE when the caller cannot be traced
  */
 long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx);
@@ -462,6 +468,7 @@ void super_windows_wait(struct super *s);
 /* guard.c */
 struct super_guard {
 	pid_t pid;      /* of the guard */
+	pid_t program;
 	int listener;   /* received from the program */
 	int status;     /* read end: one int when the program has ended, EOF when the last one has */
 	int alive;      /* write end */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -74,9 +75,10 @@ static bool task_has_cap(struct task *t, enum task_cap cap)
 		[TASK_CAP_IPC_LOCK] = CAP_IPC_LOCK,
 		[TASK_CAP_SYS_ADMIN] = CAP_SYS_ADMIN,
 	};
-	uint64_t eff;
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = t->tid };
+	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3];
 
-	return super_proc_status(t->tid, "CapEff", 16, &eff) == 0 && (eff & BIT64(bit[cap]));
+	return syscall(SYS_capget, &h, d) == 0 && (d[bit[cap] / 32].effective & BIT(bit[cap] % 32));
 }
 
 static const struct task_ops remote_ops = {

@@ -6,11 +6,13 @@
 #include "front/supervisor/priv.h"
 #include "machine/machine.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -34,8 +36,9 @@ static int choose_numbers(struct super *s)
 	hard = rl.rlim_max > 1000000 ? 1000000 : (unsigned)rl.rlim_max;
 	if (hard < 1024)
 		return -EMFILE;
-	s->fd_base = hard >= 2 * SUPER_FD_ROOM + 64 ? SUPER_FD_ROOM : (hard - 64) / 2;
-	s->fd_top = MIN(s->fd_base + SUPER_FD_ROOM, hard - 64);
+	s->fd_base = hard >= 2 * SUPER_FD_ROOM + SUPER_FD_SPARE ? SUPER_FD_ROOM : (hard - SUPER_FD_SPARE) / 2;
+	s->fd_top = MIN(s->fd_base + SUPER_FD_ROOM, hard - SUPER_FD_SPARE);
+	s->soft_files = rl.rlim_cur;
 	/* Memfds, pidfds, probes: this process needs many itself. */
 	rl.rlim_cur = rl.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &rl);
@@ -65,8 +68,21 @@ static int super_init(struct super *s)
 {
 	struct seccomp_notif_sizes sizes;
 	struct timespec now;
-	int rc = choose_numbers(s);
+	int rc;
 
+	mutex_init(&s->install_lock, RANK_SUPER_INSTALL);
+	mutex_init(&s->window_lock, RANK_SUPER_WINDOW);
+	cond_init(&s->window_idle);
+	LIST_INIT(&s->events);
+	LIST_INIT(&s->windows);
+	LIST_INIT(&s->windows_ended);
+	super_procs_init(s);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	s->watchdog = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = super_files_init(s);
+	if (rc || s->epoll < 0 || s->watchdog < 0)
+		return rc ? rc : -EMFILE;
+	rc = choose_numbers(s);
 	if (rc)
 		return rc;
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
@@ -76,25 +92,11 @@ static int super_init(struct super *s)
 	s->epoch = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	s->getfd = !(s->o->without & SUPER_WITHOUT_GETFD) && host_has_getfd();
 	s->inject = !(s->o->without & SUPER_WITHOUT_INJECT);
-	mutex_init(&s->install_lock, RANK_SUPER_INSTALL);
-	mutex_init(&s->window_lock, RANK_SUPER_WINDOW);
-	cond_init(&s->window_idle);
-	LIST_INIT(&s->events);
-	LIST_INIT(&s->windows);
-	LIST_INIT(&s->windows_ended);
-	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	s->watchdog = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->epoll < 0 || s->watchdog < 0)
-		return -errno;
-	rc = super_procs_init(s);
-	if (rc == 0)
-		rc = super_files_init(s);
-	if (rc == 0)
-		rc = super_backing_create(s);
+	rc = super_backing_create(s);
 	return rc ? rc : watch(s, s->watchdog, MARK_WATCH);
 }
 
-/* All programs are gone. */
+/* All programs are gone. Also after a super_init() that failed. */
 static void super_fini(struct super *s)
 {
 	super_windows_wait(s);
@@ -102,8 +104,10 @@ static void super_fini(struct super *s)
 	super_events_fini(s);
 	super_procs_fini(s);
 	super_backing_destroy(s);
-	close(s->epoll);
-	close(s->watchdog);
+	if (s->epoll >= 0)
+		close(s->epoll);
+	if (s->watchdog >= 0)
+		close(s->watchdog);
 	cond_fini(&s->window_idle);
 	mutex_fini(&s->window_lock);
 	mutex_fini(&s->install_lock);
@@ -150,6 +154,7 @@ static void watch_run(struct super *s, struct super_guard *g, int signals, int *
 				pass_signals(s, signals);
 			} else if (ev[i].data.u64 == MARK_STATUS) {
 				over = read(g->status, status, sizeof(*status)) <= 0;
+				s->root = 0; /* its number may be another's now */
 			} else {
 				super_proc_exited(s, (pid_t)ev[i].data.u64);
 			}
@@ -160,45 +165,53 @@ static void watch_run(struct super *s, struct super_guard *g, int signals, int *
 	}
 }
 
-/* The first program's pid: the guard's child. Known before its first notification is answered. */
-static pid_t first_child(pid_t guard)
+/*
+ * The guard is dead without having seen the last program end, so somebody has killed it. What it has left is ours
+ * now (PR_SET_CHILD_SUBREAPER): this is a machine that must not go on, as nobody would guard it.
+ */
+static void after_guard(struct super *s, pid_t guard, int *status)
 {
-	char path[64];
-	int pid = 0;
-	FILE *f;
+	struct pollfd p = { .fd = s->listener };
+	int how;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", guard, guard);
-	f = fopen(path, "re");
-	if (f) {
-		if (fscanf(f, "%d", &pid) != 1)
-			pid = 0;
-		fclose(f);
+	if (waitpid(guard, &how, 0) != guard || WIFEXITED(how))
+		return;
+	super_log(s, LOG_ERR, "the guard was killed, and with it all programs");
+	*status = SIGKILL;
+	for (unsigned i = 0; i < 1000 && !(poll(&p, 1, 0) == 1 && (p.revents & POLLHUP)); i++) {
+		super_kill_descendants(getpid());
+		usleep(1000);
+		while (waitpid(-1, &how, WNOHANG) > 0)
+			;
 	}
-	return pid;
 }
 
 static int run(struct super *s, char *const argv[], int *status)
 {
 	struct super_guard g;
 	sigset_t old;
-	int rc, signals, err = 0;
+	int rc, signals, err = 0, was_reaper = 0;
 
+	prctl(PR_GET_CHILD_SUBREAPER, &was_reaper);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signals = signals_fd(&old);
 	s->program_mask = old;
 	rc = super_guard_start(s, argv, &g);
 	if (rc) {
+		prctl(PR_SET_CHILD_SUBREAPER, was_reaper);
 		sigprocmask(SIG_SETMASK, &old, NULL);
 		close(signals);
 		return rc;
 	}
 	s->listener = g.listener;
 	ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	s->root = first_child(g.pid);
+	s->root = g.program;
 	watch(s, g.status, MARK_STATUS);
 	watch(s, signals, MARK_SIGNALS);
 	rc = super_pool_start(s);
 	if (rc == 0) {
 		watch_run(s, &g, signals, status);
+		after_guard(s, g.pid, status);
 		super_pool_stop(s);
 		if (read(g.error, &err, sizeof(err)) == (ssize_t)sizeof(err))
 			rc = -err;
@@ -206,8 +219,9 @@ static int run(struct super *s, char *const argv[], int *status)
 	close(g.alive);
 	close(g.error);
 	close(g.status);
-	waitpid(g.pid, NULL, 0);
+	waitpid(g.pid, NULL, 0); /* unless it was waited for already */
 	close(s->listener);
+	prctl(PR_SET_CHILD_SUBREAPER, was_reaper);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(signals);
 	return rc;
@@ -224,10 +238,9 @@ int super_run_tree(struct tree *tree, struct log *log, const struct super_option
 	s->log = log;
 	s->o = o;
 	rc = super_init(s);
-	if (rc == 0) {
+	if (rc == 0)
 		rc = run(s, argv, status);
-		super_fini(s);
-	}
+	super_fini(s);
 	free(s);
 	return rc;
 }

@@ -137,8 +137,6 @@ long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_
 {
 	pid_t tid = (pid_t)c->n->pid;
 
-	/* What is run may be notified itself, and another thread has to answer it. */
-	super_call_may_block(c);
 	if (!c->s->inject || super_trace_attach(tid, 0))
 		return SUPER_CONTINUE;
 	super_call_send(c, val);

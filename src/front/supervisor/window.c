@@ -26,7 +26,6 @@
 struct member {
 	LIST_ENTRY(member) link;
 	pid_t tid, tgid;
-	bool inside;      /* a call has been entered */
 	bool execed;      /* a new image, to be given the stub when the call is left */
 	bool renamed;     /* its descriptor was turned: */
 	uint64_t fd;      /* it was this */
@@ -153,6 +152,14 @@ static bool call_left(struct super_window *w, struct member *m)
 	return !may_end(m->nr) || any_redirected(w->s, m->tgid);
 }
 
+/* A fork's child begins with the end of a call that it has not entered, so counting would not do. */
+static bool is_entry(pid_t tid)
+{
+	struct __ptrace_syscall_info info;
+
+	return ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY;
+}
+
 /* One stop of one thread. @sig: what to deliver. False: let it go. */
 static bool stopped(struct super_window *w, struct member *m, int status, int *sig, bool *listen)
 {
@@ -161,18 +168,15 @@ static bool stopped(struct super_window *w, struct member *m, int status, int *s
 	*sig = 0;
 	*listen = false;
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-		m->inside = !m->inside;
-		if (m->inside) {
-			call_entered(w, m);
-			return true;
-		}
-		return call_left(w, m);
+		if (!is_entry(m->tid))
+			return call_left(w, m);
+		call_entered(w, m);
+		return true;
 	}
 	if (event == PTRACE_EVENT_EXEC) {
 		struct super_proc *p = super_proc_of(w->s, m->tid);
 
 		m->nr = SYS_execve; /* it is left in the next stop, where registers may be set */
-		m->inside = true;
 		m->execed = true;
 		if (p)
 			super_proc_execed(p);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -542,6 +543,30 @@ static void test_death(void **state)
 	close(p[0]);
 }
 
+/* The first program's parent is the guard. Whoever kills it kills all. */
+static void test_guard(void **state)
+{
+	(void)state;
+	assert_int_equal(WTERMSIG(SH("setsid sleep 100 & kill -9 $PPID; sleep 100")), SIGKILL);
+	assert_non_null(strstr(toy.text, "guard"));
+}
+
+/* Limits, signals to ignore and the like are as they were. */
+static void test_inherited(void **state)
+{
+	char script[128];
+	struct rlimit rl;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
+	snprintf(script, sizeof(script), "test $(ulimit -Hn) = %llu -a $(ulimit -n) -le 8256", (unsigned long long)rl.rlim_max);
+	rl.rlim_cur = 1024;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
+	assert_int_equal(SH(script), 0);
+	assert_int_equal(SH("kill -USR1 $$"), SIGUSR1);
+	assert_int_equal(SH("test $(sed -n 's/^SigBlk:.//p' /proc/self/status) = 0000000000000000"), 0);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(test_##fn, setup, teardown)
@@ -549,7 +574,7 @@ int main(int argc, char **argv)
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
 		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(kill), TEST(redirect), TEST(without),
-		TEST(descendants), TEST(death),
+		TEST(descendants), TEST(death), TEST(guard), TEST(inherited),
 	};
 
 	if (argc < 3) {
