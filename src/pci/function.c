@@ -270,6 +270,8 @@ void pci_dev_free(struct pci_dev *d)
 	mutex_fini(&d->lock);
 	if (p->vf_holds)
 		dev_put(&d->physfn->dev);
+	if (p->bridge_held)
+		dev_put(&d->bus->bridge->dev);
 	free(p);
 	free(d);
 }

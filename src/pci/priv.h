@@ -62,6 +62,7 @@ struct pci_bus {
 	struct pci_dev *bridge; /* [I] NULL: root, or a bus of VFs */
 	uint16_t domain;
 	uint8_t number;
+	bool listed;            /* [topo] can be found; no more once its bridge is unplugged */
 	TAILQ_HEAD(pci_dev_list, pci_dev) devs; /* [topo] by devfn */
 	TAILQ_ENTRY(pci_bus) link;
 };
@@ -156,6 +157,7 @@ struct pci_priv {
 	unsigned vfs;            /* [hotplug, written under topo too] physical functions: virtual ones there are */
 	unsigned vf_index;       /* [I] virtual functions: N of virtfnN */
 	bool vf_counted;         /* [hotplug] virtual functions: counted among the physical one's, and ... */
+	bool bridge_held;        /* [hotplug] the reference that keeps the bus it sits on, from the announcement on */
 	bool vf_holds;           /* [hotplug] ... holding a reference on it */
 	bool vf_autoprobe;       /* [lock] sriov_drivers_autoprobe */
 
@@ -299,6 +301,8 @@ void pci_dev_free(struct pci_dev *d);
 /** pci_bus_create_in - @parent and @bridge NULL: a root bus. 0; -EEXIST the number is taken; -ENOMEM */
 int pci_bus_create_in(struct pci *pci, struct pci_bus *parent, struct pci_dev *bridge, uint16_t domain, uint8_t number,
 		      struct pci_bus **out);
+/** pci_bus_unlist - nobody finds it any more, and its number is free; who has it keeps it */
+void pci_bus_unlist(struct pci_bus *bus);
 void pci_bus_free(struct pci_bus *bus);
 int pci_dev_announce_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
 void pci_dev_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);

@@ -4,8 +4,8 @@
  * drivers), unplugged.
  *
  * A function is on its bus's list from creation to removal; announced ones are also core devices with counted
- * references, and what they are made of is freed with the last of these. After an unplug the hardware is gone for
- * everybody: config reads ones, nothing moves.
+ * references, and what they are made of is freed with the last of these. Each holds the bridge above, and with it the
+ * bus that it sits on. After an unplug the hardware is gone for everybody: config reads ones, nothing moves.
  *
  * hotplug is held over create, announce and unplug, as Linux holds its rescan-remove lock: unplugging may wait for a
  * driver's users. topo guards the lists and is never held over a callback.
@@ -51,18 +51,27 @@ int pci_bus_create_in(struct pci *pci, struct pci_bus *parent, struct pci_dev *b
 		return slot ? -EEXIST : -ENOMEM;
 	}
 	TAILQ_INSERT_TAIL(&pci->buses, bus, link);
+	bus->listed = true;
 	*out = bus;
 	return 0;
+}
+
+void pci_bus_unlist(struct pci_bus *bus)
+{
+	SCOPED_LOCK(&bus->pci->topo);
+
+	if (!bus->listed)
+		return;
+	bus->listed = false;
+	TAILQ_REMOVE(&bus->pci->buses, bus, link);
+	tdelete(bus, &bus->pci->bus_by_number, bus_compare);
 }
 
 void pci_bus_free(struct pci_bus *bus)
 {
 	if (!bus)
 		return;
-	mutex_lock(&bus->pci->topo);
-	TAILQ_REMOVE(&bus->pci->buses, bus, link);
-	tdelete(bus, &bus->pci->bus_by_number, bus_compare);
-	mutex_unlock(&bus->pci->topo);
+	pci_bus_unlist(bus);
 	free(bus);
 }
 
@@ -137,6 +146,10 @@ int pci_dev_announce_locked(struct pci_dev *d)
 		pci_dev_leave_group(d);
 		return rc;
 	}
+	if (d->bus->bridge && d->bus->bridge->priv->announced) {
+		dev_get(&d->bus->bridge->dev);
+		d->priv->bridge_held = true;
+	}
 	set_announced(d, true);
 	rc = pci_sysfs_add(d);
 	if (rc == 0 && d->priv->desc.bind && d->priv->desc.bind[0])
@@ -167,6 +180,8 @@ static void unplug_one(struct pci_dev *d)
 	pci_dma_quiesce(d);
 	pci_dev_leave_group(d);
 	pci_dev_unlist(d);
+	if (d->secondary)
+		pci_bus_unlist(d->secondary);
 	dev_put(&d->dev);
 }
 
