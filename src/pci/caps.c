@@ -5,13 +5,14 @@
  * decided there and in irq.c and reset.c.
  *
  * Standard capabilities follow each other from 0x40 on. Extended ones have fixed places: AER at 0x100,
- * ACS at 0x160; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
+ * ACS at 0x160, ATS at 0x170; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
  */
 #include "pci/priv.h"
 #include <string.h>
 
 #define EXT_AER     0x100
 #define EXT_ACS     0x160
+#define EXT_ATS     0x170
 #define EXP_LENGTH  0x3c /* PCIe capability, version 2 */
 #define EXP_VERSION 2
 #define SPEED_8GT   3
@@ -181,6 +182,14 @@ static void build_acs(struct pci_dev *d, const struct pci_dev_desc *desc)
 	p->acs_firmware = desc->acs_ctrl & (uint8_t)wmask;
 }
 
+/* Only that it is there and can be switched on: nobody here keeps translations. */
+static void build_ats(struct pci_dev *d)
+{
+	ext_add(d, EXT_ATS, PCI_EXT_CAP_ID_ATS, 1);
+	set16(d, EXT_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 0);
+	set16(d, EXT_ATS + PCI_ATS_CTRL, 0, PCI_ATS_CTRL_ENABLE | PCI_ATS_CTRL_STU(0x1f));
+}
+
 static void build_ssvid(struct pci_dev *d)
 {
 	unsigned at = cap_add(d, PCI_CAP_ID_SSVID, 8);
@@ -309,6 +318,8 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 		build_aer(d);
 		if (desc->has_acs)
 			build_acs(d, desc);
+		if (desc->ats)
+			build_ats(d);
 	}
 	memcpy(d->priv->cfg.power_on, d->priv->cfg.val, d->config_size);
 	return check_model_dwords(d);

@@ -120,6 +120,8 @@ static int reset_begin(struct pci_dev *d, struct pci_state *s)
 		pci_state_fini(s);
 		return rc;
 	}
+	if (d->priv->desc.ats)
+		iommu_dev_reset_begin(d->iommu);
 	pci_set_power(d, 0);
 	mutex_lock(&d->lock);
 	state_save_locked(d, s);
@@ -132,6 +134,8 @@ static void reset_end(struct pci_dev *d, struct pci_state *s)
 {
 	state_restore(d, s);
 	pci_acs_setup(d);
+	if (d->priv->desc.ats)
+		iommu_dev_reset_end(d->iommu);
 	pci_state_fini(s);
 }
 

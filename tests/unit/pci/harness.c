@@ -42,10 +42,14 @@ static void toy_destroy(void *state)
 	free(t);
 }
 
+void (*toy_on_reset)(struct pci_dev *d);
+
 static void toy_reset(void *state)
 {
 	struct toy *t = state;
 
+	if (toy_on_reset)
+		toy_on_reset(t->dev);
 	pci_worker_drain(t->worker);
 	mutex_lock(&t->lock);
 	memset(t->regs, 0, sizeof(t->regs));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Resets and power: methods, what is lost, what is restored, who is in the scope of a bus reset. */
 #include "harness.h"
+#include <pthread.h>
 
 static unsigned messages;
 
@@ -222,6 +223,49 @@ static void reset_against_worker(void **state)
 	assert_true(t->works > 0);
 }
 
+static int claim_in_reset;
+
+static void *claim(void *group)
+{
+	claim_in_reset = iommu_group_claim(group, &claim_in_reset);
+	return NULL;
+}
+
+/* By another thread: the one that resets holds locks. */
+static void try_claim(struct pci_dev *d)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, claim, iommu_dev_group(d->iommu)), 0);
+	pthread_join(thread, NULL);
+}
+
+/* A function that caches translations keeps its group from changing hands while it is reset; others do not. */
+static void OWN_15_nobody_claims_a_group_whose_member_is_reset(void **state)
+{
+	struct pci_dev_desc desc = { .model = &toy_model, .ats = true, .unit = &box.unit, .multifunction = -1 };
+	struct pci_dev *port = add_port(1, 1, &box.unit), *with, *without = add(box.root, 2, 0, &toy_model, &box.unit);
+	struct iommu_group *g;
+
+	assert_int_equal(pci_dev_create(port->secondary, &desc, 0, &with), 0);
+	assert_int_equal(pci_dev_announce(with), 0);
+	assert_int_not_equal(pci_find_ext_cap(with, PCI_EXT_CAP_ID_ATS), 0);
+	assert_int_equal(pci_find_ext_cap(without, PCI_EXT_CAP_ID_ATS), 0);
+	toy_on_reset = try_claim;
+	assert_int_equal(pci_reset_function(with), 0);
+	assert_int_equal(claim_in_reset, -EBUSY);
+	claim_in_reset = 0;
+	assert_int_equal(pci_reset_bus(with), 0);
+	assert_int_equal(claim_in_reset, -EBUSY);
+	assert_int_equal(pci_reset_function(without), 0);
+	assert_int_equal(claim_in_reset, 0);
+	toy_on_reset = NULL;
+	iommu_group_release(iommu_dev_group(without->iommu));
+	g = iommu_dev_group(with->iommu);
+	assert_int_equal(iommu_group_claim(g, state), 0);
+	iommu_group_release(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(power, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(bus_reset, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(reset_against_worker, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(OWN_15_nobody_claims_a_group_whose_member_is_reset, box_start, box_stop),
 	};
 
 	return cmocka_run_group_tests_name("pci reset", tests, NULL, NULL);
