@@ -268,6 +268,8 @@ static void compare_one(const uint8_t *bytes, struct mmio_thunks *t)
 		return;
 	if ((insn.flags & MMIO_F_BITREG) && insn.reg == 7)
 		return; /* the operand could be anywhere */
+	if ((insn.flags & MMIO_F_ADDR32) && (uintptr_t)page >> 32)
+		return; /* run natively it would reach whatever is at half the address */
 	count.decoded++;
 	memcpy(code, bytes, insn.len);
 	memcpy(code + insn.len, "\xff\x25\0\0\0\0", 6);
