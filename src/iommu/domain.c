@@ -45,6 +45,7 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->last = 0;
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
+	slab_init(&dom->nodes, sizeof(struct iommu_node));
 	if (kind == IOMMU_PAGING) {
 		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
 		dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
@@ -186,7 +187,7 @@ static void domain_flush(struct iommu_domain *dom, const struct iommu_gather *g)
 int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot)
 {
 	struct iommu_leaf range = { .base = iova, .size = length, .phys = phys, .prot = prot };
-	struct iommu_gather g = { 0 };
+	struct iommu_gather g = { .mem = dom->iommu->mem };
 	int rc;
 
 	if (length == 0 || !IS_ALIGNED(iova | phys | length, UVFIO_PAGE_SIZE) || prot == 0 ||
@@ -204,7 +205,7 @@ int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t lengt
 
 uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
 {
-	struct iommu_gather g = { 0 };
+	struct iommu_gather g = { .mem = dom->iommu->mem };
 	iova_t last = length - 1 > UINT64_MAX - iova ? UINT64_MAX : iova + (length - 1);
 
 	if (length == 0)

@@ -162,6 +162,8 @@ int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t lengt
  * under way: not from inside one, not with a lock that a mem_window's ops take.
  */
 uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length);
+/** iommu_prefetch - @iova is about to be mapped or unmapped. Context: nobody else changes @dom meanwhile */
+void iommu_prefetch(struct iommu_domain *dom, iova_t iova);
 /** iommu_translate - what a walk says, without fault: 0 or -EFAULT; for tests, dirty scans and GET_PA */
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot);
 

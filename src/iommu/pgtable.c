@@ -6,12 +6,12 @@
  * is empty when it is taken out, and stays unchanged until no walk can be in it, which is the business of
  * the caller (iommu_pt_recycle() after gate_wait()). A walk that races with an unmap finds the old leaf or
  * nothing, both of which are right until the unmap returns.
+ *
+ * How many entries of a table are in use stands in the entry that points to the table: that one is near at hand when
+ * its entries are changed, as one line of it covers 16 MiB.
  */
 #include "iommu/priv.h"
 #include <assert.h>
-#include <string.h>
-
-#define SPARE_MAX 16 /* nodes a domain keeps */
 
 static unsigned level_shift(unsigned level)
 {
@@ -25,34 +25,34 @@ static unsigned level_index(iova_t iova, unsigned level)
 
 static struct iommu_node *pte_node(uint64_t e)
 {
-	return (struct iommu_node *)(uintptr_t)e;
+	return (struct iommu_node *)(uintptr_t)(e & IOMMU_PTE_NODE);
 }
 
-static uint64_t pte_load(struct iommu_node *n, unsigned i)
+static uint64_t pte_used(uint64_t e)
 {
-	return atomic_load_explicit(&n->e[i], memory_order_acquire);
+	return e / IOMMU_PTE_USED;
 }
 
-static void pte_store(struct iommu_node *n, unsigned i, uint64_t e)
+static uint64_t pte_load(atomic_ullong *slot)
 {
-	atomic_store_explicit(&n->e[i], e, memory_order_release);
+	return atomic_load_explicit(slot, memory_order_acquire);
 }
 
+static void pte_store(atomic_ullong *slot, uint64_t e)
+{
+	atomic_store_explicit(slot, e, memory_order_release);
+}
+
+/* The table at @slot has an entry more in use, or one less (-1). */
+static void pte_count(atomic_ullong *slot, int more)
+{
+	pte_store(slot, atomic_load_explicit(slot, memory_order_relaxed) + IOMMU_PTE_USED * (uint64_t)(int64_t)more);
+}
+
+/* A node comes back as all zeros, and is found so. */
 static struct iommu_node *node_take(struct iommu_domain *dom)
 {
-	struct iommu_node *n = dom->spare;
-
-	if (!n) {
-		/* A cache line's alignment is enough: the low bits only tell a node from a leaf. */
-		n = aligned_alloc(64, ALIGN_UP(sizeof(*n), 64ul));
-		if (n)
-			memset(n, 0, sizeof(*n));
-		return n;
-	}
-	dom->spare = n->next;
-	dom->nspare--;
-	n->next = NULL;
-	return n;
+	return slab_alloc(&dom->nodes);
 }
 
 void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes)
@@ -62,13 +62,8 @@ void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes)
 		struct iommu_node *n = nodes;
 
 		nodes = n->next;
-		if (dom->nspare == SPARE_MAX) {
-			free(n);
-			continue;
-		}
-		n->next = dom->spare;
-		dom->spare = n;
-		dom->nspare++;
+		n->next = NULL;
+		slab_free(&dom->nodes, n);
 	}
 }
 
@@ -90,25 +85,29 @@ static bool leaf_fits(const struct pt_map *m, unsigned level, iova_t iova, iova_
 	return level == 0 || ((m->dom->unit->pgsizes & span) && IS_ALIGNED(phys, span));
 }
 
-static void node_drop_if_empty(struct iommu_node *parent, unsigned i, struct iommu_node *child, struct iommu_gather *g)
+/* Take the table at @slot out of the one at @parent, if nothing is in it. */
+static void node_drop_if_empty(atomic_ullong *parent, atomic_ullong *slot, struct iommu_gather *g)
 {
-	if (child->used)
+	uint64_t e = pte_load(slot);
+
+	if (pte_used(e))
 		return;
-	pte_store(parent, i, 0);
-	parent->used--;
-	child->next = g->nodes;
-	g->nodes = child;
+	pte_store(slot, 0);
+	pte_count(parent, -1);
+	pte_node(e)->next = g->nodes;
+	g->nodes = pte_node(e);
 }
 
-/* [@iova, @last] lies inside what @n spans. */
-static int map_node(struct pt_map *m, struct iommu_node *n, unsigned level, iova_t iova, iova_t last)
+/* [@iova, @last] lies inside what the table at @table spans. */
+static int map_node(struct pt_map *m, atomic_ullong *table, unsigned level, iova_t iova, iova_t last)
 {
 	const iova_t span_mask = BIT64(level_shift(level)) - 1;
+	struct iommu_node *n = pte_node(pte_load(table));
 
 	for (;;) {
 		iova_t end = MIN(last, iova | span_mask);
-		unsigned i = level_index(iova, level);
-		uint64_t e = pte_load(n, i);
+		atomic_ullong *slot = &n->e[level_index(iova, level)];
+		uint64_t e = pte_load(slot);
 		int rc;
 
 		if (e & IOMMU_PTE_LEAF)
@@ -116,21 +115,21 @@ static int map_node(struct pt_map *m, struct iommu_node *n, unsigned level, iova
 		if (leaf_fits(m, level, iova, end)) {
 			if (e)
 				return -EEXIST;
-			pte_store(n, i, (m->range->phys + m->done) | m->range->prot | IOMMU_PTE_LEAF);
-			n->used++;
+			pte_store(slot, (m->range->phys + m->done) | m->range->prot | IOMMU_PTE_LEAF);
+			pte_count(table, 1);
 			m->done += end - iova + 1;
 		} else {
-			struct iommu_node *child = e ? pte_node(e) : node_take(m->dom);
-
-			if (!child)
-				return -ENOMEM;
 			if (!e) {
-				pte_store(n, i, (uintptr_t)child);
-				n->used++;
+				struct iommu_node *child = node_take(m->dom);
+
+				if (!child)
+					return -ENOMEM;
+				pte_store(slot, (uintptr_t)child);
+				pte_count(table, 1);
 			}
-			rc = map_node(m, child, level - 1, iova, end);
+			rc = map_node(m, slot, level - 1, iova, end);
 			if (rc) {
-				node_drop_if_empty(n, i, child, m->g);
+				node_drop_if_empty(table, slot, m->g);
 				return rc;
 			}
 		}
@@ -143,43 +142,46 @@ static int map_node(struct pt_map *m, struct iommu_node *n, unsigned level, iova
 int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g)
 {
 	struct pt_map m = { .dom = dom, .range = range, .g = g };
-	struct iommu_node *root = atomic_load_explicit(&dom->root, memory_order_relaxed);
 	int rc;
 
-	if (!root) {
-		root = node_take(dom);
+	if (!atomic_load_explicit(&dom->root, memory_order_relaxed)) {
+		struct iommu_node *root = node_take(dom);
+
 		if (!root)
 			return -ENOMEM;
-		atomic_store_explicit(&dom->root, root, memory_order_release);
+		pte_store(&dom->root, (uintptr_t)root);
 	}
-	rc = map_node(&m, root, dom->top, range->base, range->base + (range->size - 1));
+	rc = map_node(&m, &dom->root, dom->top, range->base, range->base + (range->size - 1));
 	if (rc && m.done)
 		iommu_pt_unmap_locked(dom, range->base, range->base + (m.done - 1), g);
 	return rc;
 }
 
-static void unmap_node(struct iommu_node *n, unsigned level, iova_t iova, iova_t last, struct iommu_gather *g)
+static void unmap_node(atomic_ullong *table, unsigned level, iova_t iova, iova_t last, struct iommu_gather *g)
 {
 	const iova_t span_mask = BIT64(level_shift(level)) - 1;
+	struct iommu_node *n = pte_node(pte_load(table));
 
 	for (;;) {
 		iova_t end = MIN(last, iova | span_mask);
-		unsigned i = level_index(iova, level);
-		uint64_t e = pte_load(n, i);
+		atomic_ullong *slot = &n->e[level_index(iova, level)];
+		uint64_t e = pte_load(slot);
 
 		if (e & IOMMU_PTE_LEAF) {
 			assert((iova & span_mask) == 0 && end == (iova | span_mask));
-			pte_store(n, i, 0);
-			n->used--;
-			if (g->bytes == 0)
+			pte_store(slot, 0);
+			pte_count(table, -1);
+			if (g->bytes == 0) {
+				mem_prefetch(g->mem, e & IOMMU_PTE_ADDR); /* to be unpinned, most likely */
 				g->first = iova & ~span_mask;
+			}
 			g->last = iova | span_mask;
 			g->bytes += span_mask + 1;
 		} else if (e) {
-			unmap_node(pte_node(e), level - 1, iova, end, g);
-			node_drop_if_empty(n, i, pte_node(e), g);
+			unmap_node(slot, level - 1, iova, end, g);
+			node_drop_if_empty(table, slot, g);
 		}
-		if (end == last || n->used == 0)
+		if (end == last || !pte_used(pte_load(table)))
 			return;
 		iova = end + 1;
 	}
@@ -187,21 +189,18 @@ static void unmap_node(struct iommu_node *n, unsigned level, iova_t iova, iova_t
 
 void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g)
 {
-	struct iommu_node *root = atomic_load_explicit(&dom->root, memory_order_relaxed);
-
-	if (root && iova <= dom->last)
-		unmap_node(root, dom->top, iova, MIN(last, dom->last), g);
+	if (atomic_load_explicit(&dom->root, memory_order_relaxed) && iova <= dom->last)
+		unmap_node(&dom->root, dom->top, iova, MIN(last, dom->last), g);
 }
 
 bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
-	struct iommu_node *n = atomic_load_explicit(&dom->root, memory_order_acquire);
+	uint64_t e = pte_load(&dom->root);
 
-	if (!n || iova > dom->last)
+	if (iova > dom->last)
 		return false;
-	for (unsigned level = dom->top;; level--) {
-		uint64_t e = pte_load(n, level_index(iova, level));
-
+	for (unsigned level = dom->top; e; level--) {
+		e = pte_load(&pte_node(e)->e[level_index(iova, level)]);
 		if (e & IOMMU_PTE_LEAF) {
 			out->size = BIT64(level_shift(level));
 			out->base = iova & ~(out->size - 1);
@@ -209,35 +208,49 @@ bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out
 			out->prot = e & (IOMMU_PTE_READ | IOMMU_PTE_WRITE);
 			return true;
 		}
-		if (!e)
-			return false;
-		n = pte_node(e);
+	}
+	return false;
+}
+
+void iommu_prefetch(struct iommu_domain *dom, iova_t iova)
+{
+	uint64_t e = pte_load(&dom->root);
+
+	if (iova > dom->last)
+		return;
+	for (unsigned level = dom->top; e && !(e & IOMMU_PTE_LEAF); level--) {
+		atomic_ullong *slot = &pte_node(e)->e[level_index(iova, level)];
+
+		if (level == 0) {
+			__builtin_prefetch(slot, 1);
+			return;
+		}
+		e = pte_load(slot);
 	}
 }
 
-static void free_node(struct iommu_node *n)
+static void free_table(struct iommu_domain *dom, uint64_t table)
 {
-	for (unsigned i = 0; i < IOMMU_PT_SIZE && n->used; i++) {
-		uint64_t e = pte_load(n, i);
+	struct iommu_node *n = pte_node(table);
+	uint64_t left = pte_used(table);
+
+	for (unsigned i = 0; i < IOMMU_PT_SIZE && left; i++) {
+		uint64_t e = pte_load(&n->e[i]);
 
 		if (!e)
 			continue;
 		if (!(e & IOMMU_PTE_LEAF))
-			free_node(pte_node(e));
-		n->used--;
+			free_table(dom, e);
+		left--;
 	}
-	free(n);
+	slab_free(&dom->nodes, n);
 }
 
 void iommu_pt_free(struct iommu_domain *dom)
 {
-	struct iommu_node *root = atomic_exchange(&dom->root, NULL), *n;
+	uint64_t root = atomic_exchange(&dom->root, 0);
 
 	if (root)
-		free_node(root);
-	while ((n = dom->spare)) {
-		dom->spare = n->next;
-		free(n);
-	}
-	dom->nspare = 0;
+		free_table(dom, root);
+	slab_fini(&dom->nodes);
 }

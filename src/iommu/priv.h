@@ -14,6 +14,7 @@
 #include "base/gate.h"
 #include "base/ids.h"
 #include "base/lock.h"
+#include "base/slab.h"
 #include "iommu/iommu.h"
 #include <sys/queue.h>
 
@@ -22,21 +23,26 @@
 #define IOMMU_PT_BITS 9
 #define IOMMU_PT_SIZE (1u << IOMMU_PT_BITS)
 
-/* Low bits of an entry; 0: nothing here. Leaves hold a phys_t above them, tables the address of a node. */
+/*
+ * Low bits of an entry; 0: nothing here. Leaves hold a phys_t above them, tables the address of a node and, above that,
+ * how many of its entries are not 0.
+ */
 #define IOMMU_PTE_READ  MEM_READ
 #define IOMMU_PTE_WRITE MEM_WRITE
 #define IOMMU_PTE_LEAF  BIT64(2)
 #define IOMMU_PTE_ADDR  (~0xfffull)
+#define IOMMU_PTE_NODE  (BIT64(52) - 1)
+#define IOMMU_PTE_USED  BIT64(52) /* one entry */
 
-/* One table. A node with no entry in use is all zeros, so a spare one needs no clearing. */
+/* One table. A node with no entry in use is all zeros, so a free one needs no clearing. */
 struct iommu_node {
 	atomic_ullong e[IOMMU_PT_SIZE];
-	unsigned used;            /* [domain lock] entries that are not 0 */
-	struct iommu_node *next;  /* list of nodes taken out, or spare */
+	struct iommu_node *next;  /* list of nodes taken out */
 };
 
 /* What an unmap took out. */
 struct iommu_gather {
+	struct mem *mem;          /* [I] */
 	uint64_t bytes;
 	iova_t first, last;       /* extent of what was mapped; valid when bytes is not 0 */
 	struct iommu_node *nodes; /* to be freed when no DMA can see them */
@@ -64,7 +70,7 @@ struct iommu_domain {
 	/* What each DMA looks at. */
 	struct gate gate;                     /* for the life of the iommu; slots are struct iommu_dma_slot */
 	atomic_ullong stamp;                  /* never used twice: changes with every unmap and every new life */
-	_Atomic(struct iommu_node *) root;    /* NULL: nothing was ever mapped */
+	atomic_ullong root;                   /* an entry, of the table at the top; 0: nothing was ever mapped */
 	enum iommu_domain_kind kind;          /* [I] of this life, as the rest of this part */
 	unsigned top;                         /* level of root; 0 is the level of 4 KiB pages */
 	iova_t last;                          /* end of the aperture, inclusive */
@@ -72,8 +78,7 @@ struct iommu_domain {
 	struct iommu *iommu;
 
 	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
-	struct iommu_node *spare;             /* [lock] */
-	unsigned nspare;                      /* [lock] */
+	struct slab nodes;                    /* [lock] */
 	unsigned attached;                    /* [lock] devices */
 	unsigned attached_weak;               /* [lock] of them, those whose unit cannot enforce coherency */
 	bool enforced;                        /* [lock] */
@@ -149,7 +154,7 @@ int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range
 void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
 /** iommu_pt_walk - from inside a section of dom->gate; false: nothing there */
 bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
-/** iommu_pt_recycle - nodes no DMA can see any more become spare or are freed */
+/** iommu_pt_recycle - nodes no DMA can see any more are free */
 void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes);
 /** iommu_pt_free - all of it; no DMA, no other user */
 void iommu_pt_free(struct iommu_domain *dom);

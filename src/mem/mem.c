@@ -13,6 +13,19 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <string.h>
+#include <sys/mman.h>
+
+static void shard_init(struct mem_shard *s)
+{
+	mutex_init(&s->lock, RANK_MEM);
+	slab_init(&s->pins, sizeof(struct mem_pin));
+}
+
+static void shard_fini(struct mem_shard *s)
+{
+	slab_fini(&s->pins);
+	mutex_fini(&s->lock);
+}
 
 int mem_create(struct log *log, struct mem **out)
 {
@@ -27,8 +40,10 @@ int mem_create(struct log *log, struct mem **out)
 	memset(mem, 0, sizeof(*mem));
 	mem->log = log;
 	rwlock_init(&mem->window_lock, RANK_MEM);
+	for (unsigned i = 0; i < MEM_PIN_LOCKS; i++)
+		rwlock_init(&mem->pin_lock[i], RANK_MEM);
 	for (unsigned i = 0; i < MEM_SHARDS; i++)
-		mutex_init(&mem->shard[i].lock, RANK_MEM);
+		shard_init(&mem->shard[i]);
 	*out = mem;
 	return 0;
 }
@@ -38,10 +53,14 @@ void mem_destroy(struct mem *mem)
 	if (!mem)
 		return;
 	assert(!mem->windows && mem_pinned_pages(mem) == 0);
-	for (unsigned i = 0; i < MEM_CHUNKS; i++)
-		free(atomic_load(&mem->chunk[i]));
+	for (unsigned i = 0; i < MEM_CHUNKS; i++) {
+		if (atomic_load(&mem->chunk[i]))
+			munmap(atomic_load(&mem->chunk[i]), sizeof(struct mem_chunk));
+	}
 	for (unsigned i = 0; i < MEM_SHARDS; i++)
-		mutex_fini(&mem->shard[i].lock);
+		shard_fini(&mem->shard[i]);
+	for (unsigned i = 0; i < MEM_PIN_LOCKS; i++)
+		rwlock_fini(&mem->pin_lock[i]);
 	rwlock_fini(&mem->window_lock);
 	free(mem);
 }
@@ -65,30 +84,29 @@ static struct mem_region *region_number(struct mem *mem, unsigned id)
 	return &c->region[id % ARRAY_SIZE(c->region)];
 }
 
-/* Give the shard a chunk more, if there is room in the table. */
+/* Give the shard a chunk more, if there is room in the table. One that needs a second has very many: huge pages. */
 static int shard_grow_locked(struct mem *mem, struct mem_shard *s) REQUIRES(&s->lock)
 {
-	struct mem_chunk *c = calloc(1, sizeof(*c));
-	unsigned i = atomic_load(&mem->nchunks), id;
+	unsigned i = atomic_load(&mem->nchunks);
+	struct mem_chunk *c;
 
-	if (!c)
+	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (c == MAP_FAILED)
 		return -ENOMEM;
 	do {
 		if (i == MEM_CHUNKS) {
-			free(c);
+			munmap(c, sizeof(*c));
 			return -ENOMEM;
 		}
 	} while (!atomic_compare_exchange_weak(&mem->nchunks, &i, i + 1));
-	c->shard = s;
-	for (unsigned r = ARRAY_SIZE(c->region); r-- > 0;) {
-		atomic_init(&c->region[r].users, MEM_REGION_DEAD);
-		id = (i << MEM_CHUNK_BITS) + r;
-		/* Region n is phys n+1, and the last number would wrap to a bus address. */
-		if (id + 1 == MEM_CHUNKS << MEM_CHUNK_BITS)
-			continue;
-		c->region[r].next = s->free;
-		s->free = id + 1;
-	}
+	if (s->end)
+		madvise(c, sizeof(*c), MADV_HUGEPAGE);
+	mem->chunk_shard[i] = (uint8_t)(s - mem->shard);
+	s->fresh = i << MEM_CHUNK_BITS;
+	s->end = s->fresh + ARRAY_SIZE(c->region);
+	/* Region n is phys n+1, and the last number would wrap to a bus address. */
+	if (i == MEM_CHUNKS - 1)
+		s->end--;
 	atomic_store_explicit(&mem->chunk[i], c, memory_order_release);
 	return 0;
 }
@@ -96,10 +114,14 @@ static int shard_grow_locked(struct mem *mem, struct mem_shard *s) REQUIRES(&s->
 static int shard_take(struct mem *mem, struct mem_shard *s, bool grow, unsigned *id)
 {
 	SCOPED_LOCK(&s->lock);
-	if (!s->free && (!grow || shard_grow_locked(mem, s)))
+	if (s->free) {
+		*id = s->free - 1;
+		s->free = region_number(mem, *id)->next;
+		return 0;
+	}
+	if (s->fresh == s->end && (!grow || shard_grow_locked(mem, s)))
 		return -ENOMEM;
-	*id = s->free - 1;
-	s->free = region_number(mem, *id)->next;
+	*id = s->fresh++;
 	return 0;
 }
 
@@ -114,11 +136,13 @@ static int region_alloc(struct mem *mem, unsigned *id)
 	return rc;
 }
 
-static void region_free(struct mem *mem, struct mem_chunk *c, unsigned id)
+static void region_free(struct mem *mem, struct mem_region *r, unsigned id)
 {
-	SCOPED_LOCK(&c->shard->lock);
-	region_number(mem, id)->next = c->shard->free;
-	c->shard->free = id + 1;
+	struct mem_shard *s = &mem->shard[mem->chunk_shard[id >> MEM_CHUNK_BITS]];
+
+	SCOPED_LOCK(&s->lock);
+	r->next = s->free;
+	s->free = id + 1;
 }
 
 /* ---- regions ---- */
@@ -140,62 +164,52 @@ static uint64_t bounds_end(uint64_t bounds)
 
 int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_t *out)
 {
-	struct mem_chunk *c;
+	uint64_t bounds = bounds_make(init->start, init->start + init->length);
+	struct mem_region *r;
 	unsigned id;
 	int rc = region_alloc(mem, &id);
 
 	if (rc)
 		return rc;
-	c = atomic_load_explicit(&mem->chunk[id >> MEM_CHUNK_BITS], memory_order_relaxed);
-	struct mem_region_hot *h = &c->hot[id % ARRAY_SIZE(c->hot)];
-	struct mem_region *r = &c->region[id % ARRAY_SIZE(c->region)];
-
 	assert(init->start + init->length <= BIT64(MEM_REGION_SHIFT));
+	r = region_number(mem, id);
 	r->pin = init->pin;
-	r->writable = init->pin->prot & MEM_WRITE;
-	r->delta = init->at - init->start;
-	uint64_t bounds = bounds_make(init->start, init->start + init->length);
-
-	atomic_store_explicit(&h->host, (uintptr_t)init->host - init->start, memory_order_relaxed);
-	atomic_store_explicit(&h->bounds, bounds | (init->host ? MEM_HOST : 0), memory_order_relaxed);
-	atomic_store_explicit(&r->users, 0, memory_order_release);
+	atomic_store_explicit(&r->base, (init->host ? (uintptr_t)init->host : init->at) - init->start,
+			      memory_order_relaxed);
+	atomic_store_explicit(&r->bounds, bounds | (init->host ? MEM_HOST : 0), memory_order_relaxed);
+	atomic_store_explicit(&r->users, MEM_REGION_LIVE, memory_order_release);
 	*out = (phys_t)(id + 1) << MEM_REGION_SHIFT | init->start;
 	return 0;
 }
 
-static struct mem_chunk *chunk_of(struct mem *mem, phys_t phys)
+/* NULL: the number is of a chunk that is not there. */
+static struct mem_region *region_of(struct mem *mem, phys_t phys)
 {
-	uint64_t i = ((phys >> MEM_REGION_SHIFT) - 1) >> MEM_CHUNK_BITS;
+	uint64_t id = (phys >> MEM_REGION_SHIFT) - 1;
+	struct mem_chunk *c = atomic_load_explicit(&mem->chunk[id >> MEM_CHUNK_BITS], memory_order_acquire);
 
-	return atomic_load_explicit(&mem->chunk[i], memory_order_acquire);
-}
-
-static unsigned slot_of(phys_t phys)
-{
-	return ((phys >> MEM_REGION_SHIFT) - 1) & ((1u << MEM_CHUNK_BITS) - 1);
+	return c ? &c->region[id % ARRAY_SIZE(c->region)] : NULL;
 }
 
 void mem_region_extend(struct mem *mem, phys_t phys, uint64_t length)
 {
-	struct mem_region_hot *h = &chunk_of(mem, phys)->hot[slot_of(phys)];
-	uint64_t bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
+	struct mem_region *r = region_of(mem, phys);
+	uint64_t bounds = atomic_load_explicit(&r->bounds, memory_order_relaxed);
 
-	atomic_store_explicit(&h->bounds, bounds_make(bounds_start(bounds), bounds_end(bounds) + length),
+	atomic_store_explicit(&r->bounds, bounds_make(bounds_start(bounds), bounds_end(bounds) + length),
 			      memory_order_relaxed);
 }
 
 void mem_region_destroy(struct mem *mem, phys_t phys)
 {
-	struct mem_chunk *c = chunk_of(mem, phys);
-	struct mem_region_hot *h = &c->hot[slot_of(phys)];
-	struct mem_region *r = &c->region[slot_of(phys)];
+	struct mem_region *r = region_of(mem, phys);
 
-	atomic_fetch_or(&r->users, MEM_REGION_DEAD);
-	for (unsigned round = 0; atomic_load(&r->users) != MEM_REGION_DEAD; round++)
+	atomic_fetch_and(&r->users, ~MEM_REGION_LIVE);
+	for (unsigned round = 0; atomic_load(&r->users); round++)
 		gate_backoff(round);
-	atomic_store_explicit(&h->bounds, 0, memory_order_relaxed);
+	atomic_store_explicit(&r->bounds, 0, memory_order_relaxed);
 	r->pin = NULL;
-	region_free(mem, c, (unsigned)(phys >> MEM_REGION_SHIFT) - 1);
+	region_free(mem, r, (unsigned)(phys >> MEM_REGION_SHIFT) - 1);
 }
 
 /* Is [@phys, +@n) inside the region? */
@@ -211,7 +225,7 @@ static bool region_get(struct mem_region *r)
 	unsigned users = atomic_load_explicit(&r->users, memory_order_relaxed);
 
 	do {
-		if (users & MEM_REGION_DEAD)
+		if (!(users & MEM_REGION_LIVE))
 			return false;
 	} while (!atomic_compare_exchange_weak(&r->users, &users, users + 1));
 	return true;
@@ -219,26 +233,20 @@ static bool region_get(struct mem_region *r)
 
 static int region_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool write)
 {
-	struct mem_chunk *c = chunk_of(mem, phys);
+	struct mem_region *r = region_of(mem, phys);
 	int rc = -EFAULT;
 
-	if (!c)
+	if (!r || !region_get(r))
 		return -EFAULT;
-	struct mem_region_hot *h = &c->hot[slot_of(phys)];
-	struct mem_region *r = &c->region[slot_of(phys)];
+	uint64_t bounds = atomic_load_explicit(&r->bounds, memory_order_relaxed);
 
-	if (!region_get(r))
-		return -EFAULT;
-	uint64_t bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
-
-	if (bounds_hold(bounds, phys, n) && (!write || r->writable)) {
-		uint64_t at = phys & MEM_OFFSET_MASK;
-		void *host = (void *)(atomic_load_explicit(&h->host, memory_order_relaxed) + at);
+	if (bounds_hold(bounds, phys, n) && (!write || (r->pin->prot & MEM_WRITE))) {
+		uint64_t at = atomic_load_explicit(&r->base, memory_order_relaxed) + (phys & MEM_OFFSET_MASK);
 
 		if (!(bounds & MEM_HOST))
-			rc = mem_pin_access(r->pin, r->delta + at, buf, n, write);
+			rc = mem_pin_access(r->pin, at, buf, n, write);
 		else
-			rc = write ? mem_copy_guarded(host, buf, n) : mem_copy_guarded(buf, host, n);
+			rc = write ? mem_copy_guarded((void *)at, buf, n) : mem_copy_guarded(buf, (void *)at, n);
 		if (rc)
 			atomic_fetch_add(&mem->stale, 1);
 	}
@@ -266,20 +274,24 @@ int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n)
 
 void *mem_host(struct mem *mem, phys_t phys, size_t n)
 {
-	struct mem_chunk *c;
-	struct mem_region_hot *h;
+	struct mem_region *r;
 	uint64_t bounds;
 
 	if (phys >> MEM_REGION_SHIFT == 0)
 		return NULL;
-	c = chunk_of(mem, phys);
-	if (!c)
+	r = region_of(mem, phys);
+	if (!r)
 		return NULL;
-	h = &c->hot[slot_of(phys)];
-	bounds = atomic_load_explicit(&h->bounds, memory_order_relaxed);
+	bounds = atomic_load_explicit(&r->bounds, memory_order_relaxed);
 	if (!(bounds & MEM_HOST) || !bounds_hold(bounds, phys, n))
 		return NULL;
-	return (void *)(atomic_load_explicit(&h->host, memory_order_relaxed) + (phys & MEM_OFFSET_MASK));
+	return (void *)(atomic_load_explicit(&r->base, memory_order_relaxed) + (phys & MEM_OFFSET_MASK));
+}
+
+void mem_prefetch(struct mem *mem, phys_t phys)
+{
+	if (phys >> MEM_REGION_SHIFT)
+		__builtin_prefetch(region_of(mem, phys));
 }
 
 uint64_t mem_stale(struct mem *mem)

@@ -51,6 +51,13 @@ struct mem_piece {
  */
 int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot, bool charge,
 	    struct mem_pin **out);
+/**
+ * mem_pin_in - the same in storage of the caller's, MEM_PIN_SIZE bytes at a cache line, which is his again after
+ * mem_unpin(): for those who keep very many pins beside what they know of them
+ */
+#define MEM_PIN_SIZE 128
+int mem_pin_in(void *storage, struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot,
+	       bool charge, struct mem_pin **out);
 /** mem_unpin - release; no DMA may be able to reach it any more; uncharges; NULL is fine */
 void mem_unpin(struct mem_pin *pin);
 /** mem_pin_pieces - the pieces in address order; @pieces stays valid until mem_unpin() */
@@ -83,6 +90,8 @@ int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n);
  * Valid while the pin is. May be cached beside the translation.
  */
 void *mem_host(struct mem *mem, phys_t phys, size_t n);
+/** mem_prefetch - what is behind @phys is about to be unpinned: where there are very many pins, it is far away */
+void mem_prefetch(struct mem *mem, phys_t phys);
 /** mem_copy_guarded - memcpy between machine memory and a mem_host() pointer; -EFAULT where the backing file was cut */
 int mem_copy_guarded(void *dst, const void *src, size_t n);
 /**

@@ -12,23 +12,23 @@
 #include <assert.h>
 #include <string.h>
 
-/* Make room for one more element of an array, the first of which is in the pin itself, as most pins need no more. */
-static int array_room(void **array, void *first, unsigned n, unsigned *cap, size_t size)
+/* Make room for one more element of an array, the first of which is in the pin itself. */
+static int array_room(void **array, void *first, unsigned n, size_t size)
 {
-	unsigned want = n ? n * 2 : 1;
-	void *p = first;
+	void *p;
 
-	if (n < *cap)
+	if (n & (n - 1)) /* not yet at the next power of two */
 		return 0;
-	if (n) {
-		p = reallocarray(*array == first ? NULL : *array, want, size);
-		if (!p)
-			return -ENOMEM;
-		if (*array == first)
-			memcpy(p, first, size);
+	if (n == 0) {
+		*array = first;
+		return 0;
 	}
+	p = reallocarray(*array == first ? NULL : *array, 2ul * n, size);
+	if (!p)
+		return -ENOMEM;
+	if (*array == first)
+		memcpy(p, first, size);
 	*array = p;
-	*cap = want;
 	return 0;
 }
 
@@ -40,7 +40,7 @@ static void array_fini(void *array, void *first)
 
 static int pin_add_piece(struct mem_pin *pin, phys_t phys, uint64_t length)
 {
-	int rc = array_room((void **)&pin->pieces, &pin->piece, pin->npieces, &pin->pieces_cap, sizeof(*pin->pieces));
+	int rc = array_room((void **)&pin->pieces, &pin->piece, pin->npieces, sizeof(*pin->pieces));
 
 	if (rc)
 		return rc;
@@ -125,7 +125,7 @@ static int pin_memory(struct mem_pin *pin, const struct mm_area *a, uint64_t at,
 {
 	const struct mm_ops *ops = pin->mm->ops;
 	void *host = NULL;
-	int rc = array_room((void **)&pin->shares, &pin->share, pin->nshares, &pin->shares_cap, sizeof(*pin->shares));
+	int rc = array_room((void **)&pin->shares, &pin->share, pin->nshares, sizeof(*pin->shares));
 
 	if (rc)
 		return rc;
@@ -145,7 +145,7 @@ count:
 }
 
 /* Pin the part of the pin at @at that lies in one area; *@n: its bytes. */
-static int pin_area(struct mem_pin *pin, uint64_t at, bool charge, bool unlimited, uint64_t *n)
+static int pin_area(struct mem_pin *pin, uint64_t at, bool unlimited, uint64_t *n)
 {
 	uva_t uva = pin->uva + at;
 	struct mm_area a = { 0 };
@@ -160,70 +160,94 @@ static int pin_area(struct mem_pin *pin, uint64_t at, bool charge, bool unlimite
 		return -EFAULT;
 	if (a.file)
 		return pin_bar(pin, &a, at, *n);
-	if (charge) {
+	if (pin->charged) {
 		rc = mm_charge(pin->mm, *n >> UVFIO_PAGE_SHIFT, unlimited);
 		if (rc)
 			return rc;
-		pin->charged += *n >> UVFIO_PAGE_SHIFT;
 	}
-	return pin_memory(pin, &a, at, *n);
+	rc = pin_memory(pin, &a, at, *n);
+	if (rc && pin->charged)
+		mm_uncharge(pin->mm, *n >> UVFIO_PAGE_SHIFT);
+	return rc;
+}
+
+static void pin_destroy(struct mem_pin *pin)
+{
+	struct mem_shard *s = &pin->mem->shard[pin->shard];
+
+	for (unsigned i = 0; i < pin->npieces; i++) {
+		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
+			mem_region_destroy(pin->mem, pin->pieces[i].phys);
+	}
+	for (unsigned i = 0; i < pin->nshares; i++)
+		pin->share_mm->ops->unshare(pin->share_mm, pin->shares[i].host, pin->shares[i].length);
+	if (pin->charged && pin->pinned)
+		mm_uncharge(pin->mm, pin->pinned);
+	if (pin->share_mm != pin->mm)
+		mm_put(pin->share_mm);
+	mm_put(pin->mm);
+	array_fini(pin->shares, &pin->share);
+	array_fini(pin->pieces, &pin->piece);
+	if (pin->foreign)
+		return;
+	SCOPED_LOCK(&s->lock);
+	slab_free(&s->pins, pin);
+}
+
+static struct mem_pin *pin_alloc(struct mem_shard *s)
+{
+	SCOPED_LOCK(&s->lock);
+	return slab_alloc(&s->pins);
 }
 
 int mem_pin(struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot, bool charge,
 	    struct mem_pin **out)
 {
+	return mem_pin_in(NULL, mem, t, uva, length, iova, prot, charge, out);
+}
+
+int mem_pin_in(void *storage, struct mem *mem, struct task *t, uva_t uva, uint64_t length, iova_t iova, unsigned prot,
+	       bool charge, struct mem_pin **out)
+{
 	bool unlimited = charge && task_capable(t, TASK_CAP_IPC_LOCK);
-	struct mem_pin *pin = calloc(1, sizeof(*pin));
+	struct mem_shard *s = mem_shard_mine(mem);
+	struct mem_pin *pin = storage ? storage : pin_alloc(s);
 	uint64_t n;
 
 	if (!pin)
 		return -ENOMEM;
 	assert(length && IS_ALIGNED(uva | length | iova, UVFIO_PAGE_SIZE) && uva + (length - 1) >= uva);
-	pin->mem = mem;
-	pin->mm = mm_get(t->mm);
-	pin->share_mm = pin->mm; /* one reference for both, while they are the same */
-	pin->uva = uva;
-	pin->length = length;
-	pin->iova = iova;
-	pin->prot = prot;
-	rwlock_init(&pin->lock, RANK_MEM);
+	*pin = (struct mem_pin){
+		.mem = mem,
+		.length = length,
+		.iova = iova,
+		.mm = mm_get(t->mm),
+		.uva = uva,
+		.share_mm = t->mm, /* one reference for both, while they are the same */
+		.charged = charge,
+		.prot = (uint8_t)prot,
+		.foreign = storage != NULL,
+		.shard = (uint8_t)(s - mem->shard),
+	};
 	for (uint64_t at = 0; at < length; at += n) {
-		int rc = pin_area(pin, at, charge, unlimited, &n);
+		int rc = pin_area(pin, at, unlimited, &n);
 
 		if (rc) {
-			pin->pinned = 0;
-			mem_unpin(pin);
+			pin_destroy(pin);
 			return rc;
 		}
 	}
-	atomic_fetch_add(&mem_shard_mine(mem)->pinned, pin->pinned);
+	atomic_fetch_add(&s->pinned, pin->pinned);
 	*out = pin;
 	return 0;
 }
 
 void mem_unpin(struct mem_pin *pin)
 {
-	struct mm *share_mm;
-
 	if (!pin)
 		return;
-	share_mm = pin->share_mm;
-	for (unsigned i = 0; i < pin->npieces; i++) {
-		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
-			mem_region_destroy(pin->mem, pin->pieces[i].phys);
-	}
-	for (unsigned i = 0; i < pin->nshares; i++)
-		share_mm->ops->unshare(share_mm, pin->shares[i].host, pin->shares[i].length);
-	atomic_fetch_sub(&mem_shard_mine(pin->mem)->pinned, pin->pinned);
-	if (pin->charged)
-		mm_uncharge(pin->mm, pin->charged);
-	if (share_mm != pin->mm)
-		mm_put(share_mm);
-	mm_put(pin->mm);
-	rwlock_fini(&pin->lock);
-	array_fini(pin->shares, &pin->share);
-	array_fini(pin->pieces, &pin->piece);
-	free(pin);
+	atomic_fetch_sub(&pin->mem->shard[pin->shard].pinned, pin->pinned);
+	pin_destroy(pin);
 }
 
 unsigned mem_pin_pieces(const struct mem_pin *pin, const struct mem_piece **pieces)
@@ -237,18 +261,18 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 	struct mm *old = pin->mm, *mm = t->mm;
 
 	if (old != mm && pin->charged) {
-		int rc = mm_charge(mm, pin->charged, task_capable(t, TASK_CAP_IPC_LOCK));
+		int rc = mm_charge(mm, pin->pinned, task_capable(t, TASK_CAP_IPC_LOCK));
 
 		if (rc)
 			return rc;
-		mm_uncharge(old, pin->charged);
+		mm_uncharge(old, pin->pinned);
 	}
 	if (mm != pin->share_mm)
 		mm_get(mm);
-	rwlock_write(&pin->lock);
+	rwlock_write(mem_pin_lock(pin));
 	pin->mm = mm;
 	pin->uva = uva;
-	rwlock_unlock(&pin->lock);
+	rwlock_unlock(mem_pin_lock(pin));
 	if (old != pin->share_mm)
 		mm_put(old);
 	return 0;
@@ -256,7 +280,7 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 
 int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
 {
-	SCOPED_READ(&pin->lock);
+	SCOPED_READ(mem_pin_lock(pin));
 	const struct mm_ops *ops = pin->mm->ops;
 
 	return write ? ops->write(pin->mm, pin->uva + at, buf, n) : ops->read(pin->mm, buf, pin->uva + at, n);

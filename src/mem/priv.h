@@ -4,40 +4,36 @@
 #define UVFIO_MEM_PRIV_H
 
 #include "base/lock.h"
+#include "base/slab.h"
 #include "mem/mem.h"
+#include <assert.h>
 
-#define MEM_CHUNK_BITS  10 /* regions in a chunk of the table */
+#define MEM_CHUNK_BITS  16 /* regions in a chunk of the table: 2 MiB */
 #define MEM_CHUNKS      (1u << (64 - MEM_REGION_SHIFT - MEM_CHUNK_BITS))
 #define MEM_OFFSET_MASK (BIT64(MEM_REGION_SHIFT) - 1)
 #define MEM_PLACE_MASK  (BIT64(30) - 1) /* regions start at their iova modulo this */
 
 /*
- * What every access looks at, 16 bytes: where offset 0 of the region would be in the machine's memory, and
- * the first page and the page behind the last one, 28 bits each.
+ * A region. What a translation needs is the first two words. An access that is not protected by a translation (mem_read
+ * of any number a device made up) counts itself in users, and finds no MEM_REGION_LIVE when nothing is here.
  */
-struct mem_region_hot {
-	atomic_uintptr_t host;
-	atomic_ullong bounds; /* MEM_HOST: there is a host pointer (else go by address) | first page << 32 | end page */
-};
-#define MEM_HOST BIT64(63)
-
-/*
- * The rest. An access that is not protected by a translation (mem_read of any number a device made up)
- * counts itself in users, and finds MEM_REGION_DEAD when nothing is here.
- */
-#define MEM_REGION_DEAD BIT(31)
 struct mem_region {
-	atomic_uint users;    /* accesses under way, or MEM_REGION_DEAD | those that remain */
-	bool writable;
-	unsigned next;        /* [shard lock] while free: the next free one, as struct mem_shard.free */
-	uint64_t delta;       /* offset 0 of the region is this far behind the pin's first address (modulo 2^64) */
+	/*
+	 * Where offset 0 of the region would be in the machine's memory; or, when it is reached by address, how far
+	 * behind the pin's first address (modulo 2^64).
+	 */
+	atomic_uintptr_t base;
+	/* The first page and the page behind the last one, 28 bits each: MEM_HOST | first << 32 | end */
+	atomic_ullong bounds;
 	struct mem_pin *pin;
+	atomic_uint users;    /* MEM_REGION_LIVE | accesses under way */
+	unsigned next;        /* [shard lock] while free: the next free one, as struct mem_shard.free */
 };
+#define MEM_HOST        BIT64(63)
+#define MEM_REGION_LIVE BIT(31)
 
 struct mem_chunk {
-	struct mem_region_hot hot[1u << MEM_CHUNK_BITS];
 	struct mem_region region[1u << MEM_CHUNK_BITS];
-	struct mem_shard *shard; /* [I] whose free list its regions go back to */
 };
 
 /*
@@ -48,8 +44,13 @@ struct mem_chunk {
 struct mem_shard {
 	struct mutex lock;          /* RANK_MEM */
 	unsigned free;              /* [lock] the number of a region, + 1; 0: none. The last one that came back is first */
+	unsigned fresh, end;        /* [lock] numbers of the newest chunk that were never used; end exclusive */
+	struct slab pins;           /* [lock] struct mem_pin */
 	atomic_ullong pinned;       /* pages pinned by this shard's threads less pages unpinned (modulo 2^64) */
 } __attribute__((aligned(64)));
+
+/* Pins share their locks, as there may be very many. */
+#define MEM_PIN_LOCKS 64
 
 struct mem {
 	struct log *log;
@@ -58,6 +59,8 @@ struct mem {
 	atomic_ullong stale;
 	atomic_uint nchunks;        /* taken from chunk[] */
 	struct mem_shard shard[MEM_SHARDS];
+	struct rwlock pin_lock[MEM_PIN_LOCKS]; /* RANK_MEM, held for reading over an access by address; see mem_pin_lock() */
+	uint8_t chunk_shard[MEM_CHUNKS]; /* [I] once the chunk is there: whose free list its regions go back to */
 	_Atomic(struct mem_chunk *) chunk[MEM_CHUNKS]; /* grows, never moves */
 };
 
@@ -66,24 +69,33 @@ struct mem_share {
 	uint64_t length;
 };
 
+/* Two cache lines. */
 struct mem_pin {
 	struct mem *mem;
 	uint64_t length;
 	iova_t iova;
-	unsigned prot;
-	uint64_t charged;           /* pages, to mm */
-	uint64_t pinned;            /* pages, for mem_pinned_pages() */
-	struct rwlock lock;         /* RANK_MEM; held for reading over an access by address */
 	struct mm *mm;              /* [lock] where the pages are, */
 	uva_t uva;                  /* [lock] and at which address */
 	struct mm *share_mm;        /* [I] who made the shares; a reference of its own when it is not mm */
-	struct mem_share share;     /* the first */
-	struct mem_piece piece;
-	struct mem_share *shares;
-	unsigned nshares, shares_cap;
+	uint64_t pinned;            /* pages, for mem_pinned_pages(); the same are charged to mm, */
+	bool charged;               /* or none are */
+	uint8_t prot;
+	bool foreign;               /* in storage of the caller's; else: */
+	uint8_t shard;              /* of which shard's slab */
+	unsigned npieces, nshares;  /* there is room for the next power of two */
 	struct mem_piece *pieces;
-	unsigned npieces, pieces_cap;
+	struct mem_share *shares;
+	struct mem_piece piece;     /* the first, */
+	struct mem_share share;     /* as most pins have no more */
 };
+
+static_assert(sizeof(struct mem_pin) <= MEM_PIN_SIZE, "what callers set aside");
+
+/** mem_pin_lock - what guards pin->mm and pin->uva */
+static inline struct rwlock *mem_pin_lock(struct mem_pin *pin)
+{
+	return &pin->mem->pin_lock[(uintptr_t)pin / sizeof(*pin) % MEM_PIN_LOCKS];
+}
 
 /* What a new region is like. */
 struct mem_region_init {

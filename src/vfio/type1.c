@@ -26,7 +26,7 @@ static int type1_create(struct vfio *vfio, struct task *t, uint64_t type, struct
 	cond_init(&t1->idle);
 	LIST_INIT(&t1->devices);
 	LIST_INIT(&t1->emulated);
-	RB_INIT(&t1->mappings);
+	slab_init(&t1->memory, sizeof(struct type1_mapping));
 	LIST_INIT(&t1->domains);
 	t1->pgsizes = -(uint64_t)UVFIO_PAGE_SIZE;
 	t1->dma_avail = atomic_load(&vfio->dma_entry_limit);
@@ -38,7 +38,9 @@ static void type1_destroy(struct vfio_backend *b)
 {
 	struct vfio_type1 *t1 = type1_of(b);
 
-	assert(type1_gone(t1) && RB_EMPTY(&t1->mappings) && LIST_EMPTY(&t1->devices));
+	assert(type1_gone(t1) && LIST_EMPTY(&t1->devices));
+	type1_mappings_fini(t1);
+	slab_fini(&t1->memory);
 	free(t1->valid);
 	cond_fini(&t1->idle);
 	mutex_fini(&t1->lock);

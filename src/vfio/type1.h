@@ -9,7 +9,8 @@
  * every mapping is pinned whole, with the last one's end it is page by page again.
  *
  *	type1.c         the instance, extensions, requests
- *	type1_map.c     MAP_DMA, UNMAP_DMA, the tree
+ *	type1_map.c     MAP_DMA, UNMAP_DMA
+ *	type1_tree.c    mappings by address
  *	type1_attach.c  groups, domains, valid IOVA ranges
  *	type1_info.c    GET_INFO
  *	type1_dirty.c   DIRTY_PAGES and the bitmap of UNMAP_DMA
@@ -21,7 +22,9 @@
 #define UVFIO_VFIO_TYPE1_H
 
 #include "abi/vfio.h"
+#include "base/slab.h"
 #include "vfio/priv.h"
+#include <assert.h>
 #include <bsd/sys/tree.h>
 
 /* A page that emulated devices have pinned. */
@@ -36,7 +39,6 @@ RB_HEAD(type1_pages, type1_page);
 
 /* One MAP_DMA. */
 struct type1_mapping {
-	RB_ENTRY(type1_mapping) node;
 	iova_t start, last;     /* [I] inclusive */
 	uint8_t prot;           /* [I] MEM_READ, MEM_WRITE */
 	bool unlimited;         /* who mapped may lock any amount */
@@ -48,8 +50,9 @@ struct type1_mapping {
 	struct mem_pin *pin;    /* of all of it; NULL: the instance has no domain */
 	uint64_t *dirty;        /* a bit a page; NULL: no page is, or nobody tracks */
 	struct type1_pages pages;
+	char pin_storage[MEM_PIN_SIZE] __attribute__((aligned(64))); /* of pin */
 };
-RB_HEAD(type1_tree, type1_mapping);
+static_assert(offsetof(struct type1_mapping, pin_storage) == 64, "one cache line");
 
 struct type1_group {
 	struct iommu_group *iommu; /* borrowed: the vfio group holds it */
@@ -78,7 +81,8 @@ struct vfio_type1 {
 	LIST_HEAD(, vfio_device_priv) devices; /* [d] and [lock] to change: open, with dma_unmap */
 	struct mutex lock;          /* RANK_TYPE1 */
 	struct cond idle;           /* a mapping's users have become 0 */
-	struct type1_tree mappings;
+	void *mappings;             /* type1_tree.c */
+	struct slab memory;         /* of struct type1_mapping */
 	uint64_t generation;        /* of the mappings: changes with them */
 	LIST_HEAD(, type1_domain) domains; /* oldest last */
 	struct type1_groups emulated;
@@ -114,17 +118,27 @@ void type1_detach(struct vfio_backend *b, struct vfio_group *g);
 /** type1_group_find - the attached group, in *@in or (NULL) emulated; NULL: it is not attached. Lock held. */
 struct type1_group *type1_group_find(struct vfio_type1 *t1, struct iommu_group *ig, struct type1_domain **in);
 
+/* ---- type1_tree.c; lock held ---- */
+
+/** type1_mapping_at - the mapping that contains @iova, or the next one above it; NULL: none */
+struct type1_mapping *type1_mapping_at(struct vfio_type1 *t1, iova_t iova);
+struct type1_mapping *type1_mapping_next(struct vfio_type1 *t1, struct type1_mapping *m);
+/** type1_mapping_overlap - the last mapping that has any of [@start, @last]; NULL: none */
+struct type1_mapping *type1_mapping_overlap(struct vfio_type1 *t1, iova_t start, iova_t last);
+/** type1_overlaps - is any of [@start, @last] mapped? */
+bool type1_overlaps(struct vfio_type1 *t1, iova_t start, iova_t last);
+/** type1_bisects - would an end of [@start, @last] cut a mapping? */
+bool type1_bisects(struct vfio_type1 *t1, iova_t start, iova_t last);
+/** type1_mapping_insert - it overlaps none. 0; -ENOMEM */
+int type1_mapping_insert(struct vfio_type1 *t1, struct type1_mapping *m);
+void type1_mapping_remove(struct vfio_type1 *t1, struct type1_mapping *m);
+/** type1_mappings_fini - there are no mappings any more */
+void type1_mappings_fini(struct vfio_type1 *t1);
+
 /* ---- type1_map.c ---- */
 
 long type1_map_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg);
 long type1_unmap_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg);
-/** type1_mapping_at - the mapping that contains @iova, or the next one above it; NULL: none. Lock held. */
-struct type1_mapping *type1_mapping_at(struct vfio_type1 *t1, iova_t iova);
-struct type1_mapping *type1_mapping_next(struct type1_mapping *m);
-/** type1_overlaps - is any of [@start, @last] mapped? Lock held. */
-bool type1_overlaps(struct vfio_type1 *t1, iova_t start, iova_t last);
-/** type1_bisects - would an end of [@start, @last] cut a mapping? Lock held. */
-bool type1_bisects(struct vfio_type1 *t1, iova_t start, iova_t last);
 /** type1_domain_map - translate all of a (pinned) mapping in one domain; nothing stays on failure. Lock held. */
 int type1_domain_map(struct iommu_domain *dom, const struct type1_mapping *m);
 /** type1_pin_mapping - pin all of a mapping, charging who made it; pinned already is fine. Lock held. */
@@ -175,9 +189,9 @@ void type1_pages_drop(struct type1_mapping *m);
 /** type1_pages_mark - pages that are pinned are dirty: somebody may be writing them. Lock held. */
 void type1_pages_mark(struct vfio_type1 *t1, struct type1_mapping *m, iova_t start, iova_t last);
 /**
- * type1_wait_unused - before [@start, @last] is unmapped: have pinned pages unpinned, wait for copies
+ * type1_wait_unused - before @m and the mappings behind it, up to @last, go: have pinned pages unpinned, wait for copies
  * Context: lock held; released and taken again when there was something to do: then true, and all must be looked at anew
  */
-bool type1_wait_unused(struct vfio_type1 *t1, iova_t start, iova_t last);
+bool type1_wait_unused(struct vfio_type1 *t1, struct type1_mapping *m, iova_t last);
 
 #endif

@@ -212,7 +212,7 @@ static int replay(struct vfio_type1 *t1, struct type1_domain *d)
 {
 	struct type1_mapping *m;
 
-	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m)) {
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(t1, m)) {
 		int rc = type1_pin_mapping(t1, m);
 
 		if (!rc)
@@ -228,7 +228,7 @@ static void unpin_mappings(struct vfio_type1 *t1)
 {
 	struct type1_mapping *m;
 
-	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(t1, m))
 		type1_unpin_mapping(m);
 }
 

@@ -60,7 +60,7 @@ void type1_dirty_mark_all(struct vfio_type1 *t1)
 {
 	struct type1_mapping *m;
 
-	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(t1, m))
 		type1_dirty_mark(t1, m, m->start, m->last);
 }
 
@@ -71,7 +71,7 @@ static void tracking_start_locked(struct vfio_type1 *t1)
 	if (t1->dirty_tracking)
 		return;
 	t1->dirty_tracking = true;
-	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m))
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(t1, m))
 		type1_pages_mark(t1, m, m->start, m->last);
 }
 
@@ -80,7 +80,7 @@ static void tracking_stop_locked(struct vfio_type1 *t1)
 	struct type1_mapping *m;
 
 	t1->dirty_tracking = false;
-	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(m)) {
+	for (m = type1_mapping_at(t1, 0); m; m = type1_mapping_next(t1, m)) {
 		free(m->dirty);
 		m->dirty = NULL;
 		m->dirty_all = false;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MAP_DMA and UNMAP_DMA. The tree holds disjoint ranges, so two keys compare equal exactly when they
- * overlap, and one search finds "the mapping at or above an address".
+ * MAP_DMA and UNMAP_DMA.
  *
  * A mapping is pinned, then translated in every domain, then put into the tree; it leaves in the opposite
  * order. UNMAP_DMA removes the translations of everything it takes with one call for each domain, so that DMA
@@ -14,62 +13,17 @@
 #include "vfio/type1.h"
 #include <string.h>
 
-static int mapping_compare(struct type1_mapping *a, struct type1_mapping *b)
-{
-	if (a->last < b->start)
-		return -1;
-	return a->start > b->last;
-}
-
-RB_GENERATE_INTERNAL(type1_tree, type1_mapping, node, mapping_compare, static __attribute__((unused)))
-
-/* ---- the tree ---- */
-
-struct type1_mapping *type1_mapping_at(struct vfio_type1 *t1, iova_t iova)
-{
-	struct type1_mapping key = { .start = iova, .last = iova };
-
-	return RB_NFIND(type1_tree, &t1->mappings, &key);
-}
-
-struct type1_mapping *type1_mapping_next(struct type1_mapping *m)
-{
-	return RB_NEXT(type1_tree, , m);
-}
-
-static struct type1_mapping *find_overlap(struct vfio_type1 *t1, iova_t start, iova_t last)
-{
-	struct type1_mapping key = { .start = start, .last = last };
-
-	return RB_FIND(type1_tree, &t1->mappings, &key);
-}
-
-bool type1_overlaps(struct vfio_type1 *t1, iova_t start, iova_t last)
-{
-	return find_overlap(t1, start, last) != NULL;
-}
-
-bool type1_bisects(struct vfio_type1 *t1, iova_t start, iova_t last)
-{
-	struct type1_mapping *m = find_overlap(t1, start, start);
-
-	if (m && m->start != start)
-		return true;
-	m = find_overlap(t1, last, last);
-	return m && m->last != last;
-}
-
 static uint64_t mapping_length(const struct type1_mapping *m)
 {
 	return m->last - m->start + 1;
 }
 
-static void mapping_free(struct type1_mapping *m)
+static void mapping_free(struct vfio_type1 *t1, struct type1_mapping *m)
 {
 	mem_unpin(m->pin);
 	mm_put(m->mm);
 	free(m->dirty);
-	free(m);
+	slab_free(&t1->memory, m);
 }
 
 /* ---- pins ---- */
@@ -95,7 +49,8 @@ int type1_pin_mapping(struct vfio_type1 *t1, struct type1_mapping *m)
 	if (m->pin)
 		return 0;
 	type1_pages_uncharge(m); /* one charge a page, whatever it is pinned by */
-	rc = mem_pin(t1->vfio->mem, &o.task, m->vaddr, mapping_length(m), m->start, m->prot, true, &m->pin);
+	rc = mem_pin_in(m->pin_storage, t1->vfio->mem, &o.task, m->vaddr, mapping_length(m), m->start, m->prot, true,
+			&m->pin);
 	if (rc)
 		type1_pages_charge(m);
 	return rc;
@@ -158,6 +113,15 @@ static void unmap_all_domains(struct vfio_type1 *t1, iova_t start, iova_t last)
 		iommu_unmap(d->iommu, start, last - start + 1);
 }
 
+/* Where there are very many mappings, the page table's line for @iova is far away: let it come while others do. */
+static void prefetch_domains(struct vfio_type1 *t1, iova_t iova)
+{
+	struct type1_domain *d;
+
+	LIST_FOREACH(d, &t1->domains, link)
+		iommu_prefetch(d->iommu, iova);
+}
+
 static bool valid_range(const struct vfio_type1 *t1, iova_t start, iova_t last)
 {
 	for (unsigned i = 0; i < t1->nvalid; i++) {
@@ -174,34 +138,39 @@ static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 	iova_t last = a->iova + a->size - 1;
 	int rc = 0;
 
+	prefetch_domains(t1, a->iova);
 	if (type1_overlaps(t1, a->iova, last))
 		return -EEXIST;
 	if (!t1->dma_avail)
 		return -ENOSPC;
 	if (!valid_range(t1, a->iova, last))
 		return -EINVAL;
-	m = calloc(1, sizeof(*m));
+	m = slab_alloc(&t1->memory);
 	if (!m)
 		return -ENOMEM;
+	memset(m, 0, offsetof(struct type1_mapping, pin_storage));
 	m->start = a->iova;
 	m->last = last;
 	m->prot = (a->flags & VFIO_DMA_MAP_FLAG_READ ? MEM_READ : 0) |
 		  (a->flags & VFIO_DMA_MAP_FLAG_WRITE ? MEM_WRITE : 0);
+	m->unlimited = task_capable(t, TASK_CAP_IPC_LOCK);
 	m->mm = mm_get(t->mm);
 	m->vaddr = a->vaddr;
-	m->unlimited = task_capable(t, TASK_CAP_IPC_LOCK);
-	RB_INIT(&m->pages);
 	if (!LIST_EMPTY(&t1->domains))
-		rc = mem_pin(t1->vfio->mem, t, a->vaddr, a->size, a->iova, m->prot, true, &m->pin);
+		rc = mem_pin_in(m->pin_storage, t1->vfio->mem, t, a->vaddr, a->size, a->iova, m->prot, true, &m->pin);
 	if (!rc && t1->dirty_tracking && a->size / type1_pgsize(t1) > INT32_MAX)
 		rc = -EINVAL;
 	if (!rc)
 		rc = map_all_domains(t1, m);
+	if (!rc) {
+		rc = type1_mapping_insert(t1, m);
+		if (rc)
+			unmap_all_domains(t1, m->start, m->last);
+	}
 	if (rc) {
-		mapping_free(m);
+		mapping_free(t1, m);
 		return rc;
 	}
-	RB_INSERT(type1_tree, &t1->mappings, m);
 	t1->dma_avail--;
 	t1->generation++;
 	return 0;
@@ -211,7 +180,7 @@ static int map_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_i
 static int revalidate_locked(struct vfio_type1 *t1, struct task *t, const struct vfio_iommu_type1_dma_map *a)
 {
 	iova_t last = a->iova + a->size - 1;
-	struct type1_mapping *m = find_overlap(t1, a->iova, last);
+	struct type1_mapping *m = type1_mapping_overlap(t1, a->iova, last);
 	int rc;
 
 	if (!m)
@@ -278,20 +247,20 @@ struct unmap {
 
 static void forget(struct vfio_type1 *t1, struct type1_mapping *m)
 {
-	RB_REMOVE(type1_tree, &t1->mappings, m);
+	type1_mapping_remove(t1, m);
 	type1_pages_drop(m);
 	if (m->vaddr_invalid)
 		t1->nvaddr_invalid--;
 	t1->dma_avail++;
 	t1->generation++;
-	mapping_free(m);
+	mapping_free(t1, m);
 }
 
 void type1_unpin_all(struct vfio_type1 *t1)
 {
 	struct type1_mapping *m;
 
-	while ((m = RB_MIN(type1_tree, &t1->mappings)))
+	while ((m = type1_mapping_at(t1, 0)))
 		forget(t1, m);
 }
 
@@ -303,9 +272,12 @@ static struct type1_mapping *first_to_unmap(struct vfio_type1 *t1, const struct 
 	return m && m->start <= u->last && m->start >= u->start ? m : NULL;
 }
 
-static struct type1_mapping *next_to_unmap(struct type1_mapping *m, const struct unmap *u)
+static struct type1_mapping *next_to_unmap(struct vfio_type1 *t1, struct type1_mapping *m,
+						   const struct unmap *u)
 {
-	m = type1_mapping_next(m);
+	if (m->last >= u->last)
+		return NULL;
+	m = type1_mapping_next(t1, m);
 	return m && m->start <= u->last ? m : NULL;
 }
 
@@ -314,7 +286,7 @@ static int invalidate_locked(struct vfio_type1 *t1, struct unmap *u)
 {
 	struct type1_mapping *m, *undo;
 
-	for (m = first_to_unmap(t1, u); m; m = next_to_unmap(m, u)) {
+	for (m = first_to_unmap(t1, u); m; m = next_to_unmap(t1, m, u)) {
 		if (m->vaddr_invalid)
 			goto err;
 		m->vaddr_invalid = true;
@@ -324,25 +296,23 @@ static int invalidate_locked(struct vfio_type1 *t1, struct unmap *u)
 	return 0;
 
 err:
-	for (undo = first_to_unmap(t1, u); undo != m; undo = next_to_unmap(undo, u)) {
+	for (undo = first_to_unmap(t1, u); undo != m; undo = next_to_unmap(t1, undo, u)) {
 		undo->vaddr_invalid = false;
 		t1->nvaddr_invalid--;
 	}
 	return -EINVAL;
 }
 
-static void remove_locked(struct vfio_type1 *t1, struct unmap *u)
+static void remove_locked(struct vfio_type1 *t1, struct unmap *u, struct type1_mapping *first)
 {
-	struct type1_mapping *first = first_to_unmap(t1, u), *m, *next;
+	struct type1_mapping *m, *next;
 	iova_t last = 0;
 
-	if (!first)
-		return;
-	for (m = first; m; m = next_to_unmap(m, u))
+	for (m = first; m; m = next_to_unmap(t1, m, u))
 		last = m->last;
 	unmap_all_domains(t1, first->start, last);
 	for (m = first; m; m = next) {
-		next = next_to_unmap(m, u);
+		next = next_to_unmap(t1, m, u);
 		u->removed += mapping_length(m);
 		forget(t1, m);
 	}
@@ -377,21 +347,26 @@ static int check_unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_typ
 /* Steps 3 to 8. */
 static int unmap_locked(struct vfio_type1 *t1, const struct vfio_iommu_type1_dma_unmap *a, struct unmap *u)
 {
+	struct type1_mapping *first;
 	int rc = check_unmap_locked(t1, a, u);
 
 	if (rc)
 		return rc;
 	if (u->reported && !t1->dirty_tracking)
 		return -EINVAL;
+	prefetch_domains(t1, u->start);
 	if (t1->v2 && !(a->flags & VFIO_DMA_UNMAP_FLAG_ALL) && type1_bisects(t1, u->start, u->last))
 		return -EINVAL;
 	if (u->reported && u->generation != t1->generation)
 		return -EAGAIN;
 	if (a->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
 		return invalidate_locked(t1, u);
-	if (first_to_unmap(t1, u) && type1_wait_unused(t1, u->start, u->last))
+	first = first_to_unmap(t1, u);
+	if (!first)
+		return 0;
+	if (type1_wait_unused(t1, first, u->last))
 		return -EAGAIN;
-	remove_locked(t1, u);
+	remove_locked(t1, u, first);
 	return 0;
 }
 

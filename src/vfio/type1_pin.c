@@ -309,11 +309,9 @@ static void call_devices(struct vfio_type1 *t1, iova_t start, iova_t last)
 		p->v->ops->dma_unmap(p->v, start, last - start + 1);
 }
 
-bool type1_wait_unused(struct vfio_type1 *t1, iova_t start, iova_t last)
+bool type1_wait_unused(struct vfio_type1 *t1, struct type1_mapping *m, iova_t last)
 {
-	struct type1_mapping *m = type1_mapping_at(t1, start);
-
-	for (; m && m->start <= last; m = type1_mapping_next(m)) {
+	for (; m && m->start <= last; m = m->last < last ? type1_mapping_next(t1, m) : NULL) {
 		if (!RB_EMPTY(&m->pages)) {
 			iova_t from = m->start, to = m->last;
 
