@@ -209,6 +209,8 @@ int vfio_create(struct tree *tree, struct mem *mem, struct iommu *iommu, struct 
 	atomic_init(&vfio->dma_entry_limit, params->type1_dma_entry_limit);
 	vfio->without = params->without;
 	atomic_init(&vfio->noiommu, params->enable_unsafe_noiommu_mode && vfio_has(vfio, VFIO_WITHOUT_NOIOMMU));
+	if (params->enable_unsafe_noiommu_mode && !atomic_load(&vfio->noiommu))
+		log_msg(log, LOG_WARN, "vfio: unknown parameter 'enable_unsafe_noiommu_mode' ignored: not built in");
 	rc = vfio_tree_init(vfio);
 	if (rc) {
 		vfio_destroy(vfio);

@@ -80,7 +80,13 @@ static int mm_write(struct mm *mm, uva_t dst, const void *src, size_t n)
 struct test_mm {
 	struct mm mm;
 	atomic_ullong limit;
+	atomic_bool dead;
 };
+
+static bool mm_is_alive(struct mm *mm)
+{
+	return !atomic_load(&container_of(mm, struct test_mm, mm)->dead);
+}
 
 static uint64_t mm_limit(struct mm *mm)
 {
@@ -101,6 +107,7 @@ static const struct mm_ops mm_ops = {
 	.write = mm_write,
 	.memlock_limit = mm_limit,
 	.free = mm_free,
+	.alive = mm_is_alive,
 };
 
 /* ---- the caller ---- */
@@ -171,7 +178,9 @@ static int t_event_get(struct task *t, int fd, struct event **out)
 
 static bool t_capable(struct task *t, enum task_cap cap)
 {
-	return cap == TASK_CAP_IPC_LOCK && caller_of(t)->ipc_lock;
+	struct caller *c = caller_of(t);
+
+	return cap == TASK_CAP_IPC_LOCK ? c->ipc_lock : cap == TASK_CAP_SYS_RAWIO ? c->rawio : c->admin;
 }
 
 static const struct task_ops task_ops = {
@@ -203,6 +212,11 @@ struct caller *caller_create(void)
 void caller_limit(struct caller *c, uint64_t bytes)
 {
 	atomic_store(&container_of(c->task.mm, struct test_mm, mm)->limit, bytes);
+}
+
+void caller_end(struct caller *c)
+{
+	atomic_store(&container_of(c->task.mm, struct test_mm, mm)->dead, true);
 }
 
 void caller_destroy(struct caller *c)
@@ -373,6 +387,85 @@ struct device *device_create(const char *name, struct iommu_group *g)
 	if (g)
 		assert_int_equal(iommu_dev_join(d->iommu, g), 0);
 	d->v = (struct vfio_device){ .ops = &v_ops, .dev = &d->dev, .iommu = d->iommu };
+	return d;
+}
+
+static int pin_slot(struct device *d, uint64_t iova)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(d->pins); i++) {
+		if (d->pins[i].n && d->pins[i].iova == iova)
+			return (int)i;
+	}
+	return -1;
+}
+
+int device_pin(struct device *d, uint64_t iova, unsigned prot, phys_t *phys)
+{
+	phys_t none;
+	int rc, slot;
+
+	SCOPED_LOCK(&d->pin_lock);
+	rc = vfio_pin_pages(&d->v, iova, 1, prot, phys ? phys : &none);
+	if (rc < 0)
+		return rc;
+	slot = pin_slot(d, iova);
+	for (unsigned i = 0; slot < 0 && i < ARRAY_SIZE(d->pins); i++) {
+		if (!d->pins[i].n)
+			slot = (int)i;
+	}
+	assert_true(slot >= 0);
+	d->pins[slot].iova = iova;
+	d->pins[slot].n++;
+	return rc;
+}
+
+void device_unpin(struct device *d, uint64_t iova)
+{
+	int slot;
+
+	SCOPED_LOCK(&d->pin_lock);
+	slot = pin_slot(d, iova);
+	if (slot >= 0)
+		d->pins[slot].n--;
+	vfio_unpin_pages(&d->v, iova, 1);
+}
+
+static void v_dma_unmap(struct vfio_device *v, iova_t iova, uint64_t length)
+{
+	struct device *d = device_of(v);
+
+	atomic_fetch_add(&d->notices, 1);
+	SCOPED_LOCK(&d->pin_lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(d->pins); i++) {
+		for (; d->pins[i].n && d->pins[i].iova - iova < length; d->pins[i].n--)
+			vfio_unpin_pages(v, d->pins[i].iova, 1);
+	}
+}
+
+static void v_close_pinning(struct vfio_device *v)
+{
+	v_dma_unmap(v, 0, UINT64_MAX);
+	v_close(v);
+}
+
+static const struct vfio_device_ops pinning_ops = {
+	.name = "pinning",
+	.open = v_open,
+	.close = v_close_pinning,
+	.match = v_match,
+	.ioctl = v_ioctl,
+	.request = v_request,
+	.dma_unmap = v_dma_unmap,
+};
+
+struct device *device_create_pinning(const char *name, struct iommu_group *g)
+{
+	struct device *d = device_create(name, g);
+
+	mutex_init(&d->pin_lock, RANK_VFIO_EMULATED);
+	d->v.ops = &pinning_ops;
+	if (!g)
+		d->v.iommu = NULL;
 	return d;
 }
 

@@ -38,7 +38,7 @@ struct caller {
 	struct task task;
 	struct mutex lock;
 	struct file *fds[FDS];
-	bool ipc_lock;
+	bool ipc_lock, rawio, admin; /* capabilities */
 	/* Copies from or to this page do not end before this is 0 again: memory that its owner does not serve. */
 	atomic_uintptr_t stuck_page;
 	atomic_uint stuck; /* threads in there */
@@ -50,6 +50,9 @@ struct device {
 	struct iommu_dev *iommu;
 	atomic_uint opens, closes, requests;
 	int open_rc; /* what the driver's open says */
+	atomic_uint notices; /* unmaps it was told of; it unpins what was pinned by device_pin() */
+	struct mutex pin_lock; /* RANK_VFIO_EMULATED */
+	struct { uint64_t iova; unsigned n; } pins[512]; /* [pin_lock] */
 };
 
 /** host_start, host_stop - the host of one test; stop checks that nothing is left pinned */
@@ -71,6 +74,13 @@ long sys_ioctl_u(struct caller *c, int fd, unsigned cmd, uint64_t arg);
 void *area_create(size_t size, bool shared, bool writable);
 
 struct iommu_group *group_create(void);
+/** device_create_pinning - a device that pins: in @g, or (NULL) emulated, with a group of its own; not registered */
+struct device *device_create_pinning(const char *name, struct iommu_group *g);
+/** device_pin, device_unpin - vfio_pin_pages() of one page, remembered */
+int device_pin(struct device *d, uint64_t iova, unsigned prot, phys_t *phys);
+void device_unpin(struct device *d, uint64_t iova);
+/** caller_end - nobody runs in the caller's address space any more */
+void caller_end(struct caller *c);
 /** device_create - a device in @g (NULL: without a group), not registered */
 struct device *device_create(const char *name, struct iommu_group *g);
 struct device *device_add(const char *name, struct iommu_group *g); /* create and register */
