@@ -201,7 +201,7 @@ static int choose_locked(struct vfio_container *c, const struct vfio_backend_ops
 	return rc;
 }
 
-static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
+static int set_iommu(struct vfio_container *c, struct task *t, uint64_t arg, unsigned *group_id)
 {
 	int rc = -ENODEV;
 
@@ -212,6 +212,17 @@ static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t a
 		if (suits_locked(c, backends[i]) && backends[i]->check_extension(c->vfio, NULL, arg) > 0)
 			rc = choose_locked(c, backends[i], t, arg);
 	}
+	*group_id = TAILQ_FIRST(&c->groups)->id;
+	return rc;
+}
+
+static long set_iommu_ioctl(struct vfio_container *c, struct task *t, uint64_t arg)
+{
+	unsigned group_id = 0;
+	int rc = set_iommu(c, t, arg, &group_id);
+
+	if (rc == -EPERM)
+		vfio_tell_refused(c->vfio, group_id, t, VFIO_REFUSED_IOMMU, rc, NULL);
 	return rc;
 }
 

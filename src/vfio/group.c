@@ -203,17 +203,19 @@ static long get_status_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
 	return task_copy_out(t, arg, &st, sizeof(st));
 }
 
-/* @foreign: the descriptor is open, but not one of the machine's files. */
-static int set_container(struct vfio_group *g, struct file *f, bool foreign, struct task *t)
+/* @foreign: the descriptor is open, but not one of the machine's files. @claimed: it came so far that a claim was tried */
+static int set_container(struct vfio_group *g, struct file *f, bool foreign, struct task *t, bool *claimed)
 {
 	struct vfio_container *c;
 
+	*claimed = false;
 	SCOPED_LOCK(&g->lock);
 	if (g->container)
 		return -EINVAL;
 	if (!g->iommu)
 		return -ENODEV;
 	c = foreign ? NULL : vfio_container_of(f);
+	*claimed = c != NULL;
 	return c ? vfio_container_attach(c, g, t) : -EBADFD;
 }
 
@@ -222,7 +224,7 @@ static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t a
 	struct file *f = NULL;
 	int32_t fd;
 	int rc = task_copy_in(t, &fd, arg, sizeof(fd));
-	bool foreign;
+	bool foreign, claimed;
 
 	if (rc)
 		return rc;
@@ -230,8 +232,10 @@ static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t a
 	foreign = rc == -EBADFD;
 	if (rc && !foreign)
 		return rc;
-	rc = set_container(g, f, foreign, t);
+	rc = set_container(g, f, foreign, t, &claimed);
 	file_put(f);
+	if (rc && claimed)
+		vfio_tell_refused(g->vfio, g->id, t, VFIO_REFUSED_CLAIM, rc, NULL);
 	return rc;
 }
 
@@ -317,9 +321,23 @@ static const struct file_ops group_file_ops = {
 	.release = group_file_release,
 };
 
-static int group_open(void *priv, struct task *t, int oflags, struct file **out)
+static void group_user_locked(struct vfio_group *g, struct vfio_user *out) REQUIRES(&g->lock);
+static void group_user_locked(struct vfio_group *g, struct vfio_user *out)
 {
-	struct vfio_group *g = priv;
+	struct vfio_device_priv *p;
+
+	snprintf(out->node, sizeof(out->node), "/dev/vfio/%s", g->node);
+	out->group_open = true;
+	out->pid = g->open_file->opener;
+	memcpy(out->comm, g->open_file->opener_comm, sizeof(out->comm));
+	out->since = g->open_file->opened_at;
+	TAILQ_FOREACH(p, &g->devices, link)
+		out->device_open |= atomic_load(&p->open_count) > 0;
+}
+
+/* -EBUSY: *@holder is who has it open */
+static int open_once(struct vfio_group *g, struct task *t, int oflags, struct vfio_user *holder, struct file **out)
+{
 	struct file *f;
 	int rc;
 
@@ -329,8 +347,10 @@ static int group_open(void *priv, struct task *t, int oflags, struct file **out)
 	rc = vfio_noiommu_allowed(g, t);
 	if (rc)
 		return rc;
-	if (g->open_file)
+	if (g->open_file) {
+		group_user_locked(g, holder);
 		return -EBUSY;
+	}
 	rc = file_create(t, &group_file_ops, g, oflags, S_IFCHR | 0600, &f);
 	if (rc)
 		return rc;
@@ -339,6 +359,17 @@ static int group_open(void *priv, struct task *t, int oflags, struct file **out)
 	g->open_file = f;
 	*out = f;
 	return 0;
+}
+
+static int group_open(void *priv, struct task *t, int oflags, struct file **out)
+{
+	struct vfio_group *g = priv;
+	struct vfio_user holder = { 0 };
+	int rc = open_once(g, t, oflags, &holder, out);
+
+	if (rc == -EBUSY)
+		vfio_tell_refused(g->vfio, g->id, t, VFIO_REFUSED_OPEN, rc, &holder);
+	return rc;
 }
 
 int vfio_group_of_file(struct file *f, struct iommu_group **out)
@@ -355,19 +386,6 @@ int vfio_group_of_file(struct file *f, struct iommu_group **out)
 	return 0;
 }
 
-static void group_user(struct vfio_group *g, struct vfio_user *out)
-{
-	struct vfio_device_priv *p;
-
-	snprintf(out->node, sizeof(out->node), "/dev/vfio/%s", g->node);
-	out->group_open = true;
-	out->pid = g->open_file->opener;
-	memcpy(out->comm, g->open_file->opener_comm, sizeof(out->comm));
-	out->since = g->open_file->opened_at;
-	TAILQ_FOREACH(p, &g->devices, link)
-		out->device_open |= atomic_load(&p->open_count) > 0;
-}
-
 bool vfio_user_of(struct vfio *vfio, unsigned group_id, struct vfio_user *out)
 {
 	struct vfio_group *g;
@@ -381,7 +399,7 @@ bool vfio_user_of(struct vfio *vfio, unsigned group_id, struct vfio_user *out)
 		mutex_lock(&g->lock);
 		open = g->open_file != NULL;
 		if (open)
-			group_user(g, out);
+			group_user_locked(g, out);
 		mutex_unlock(&g->lock);
 		break;
 	}

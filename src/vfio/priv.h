@@ -46,6 +46,8 @@ struct vfio {
 	struct iommu *iommu;
 	struct log *log;
 	struct event_loop *loop;
+	vfio_refused_fn refused;     /* [I] NULL: nobody watches */
+	void *refused_ctx;
 
 	struct mutex lock;           /* RANK_VFIO */
 	struct vfio_group_list groups; /* [l] those with devices */
@@ -71,6 +73,10 @@ static inline bool vfio_has(const struct vfio *vfio, enum vfio_without what)
 {
 	return !(vfio->without & what);
 }
+
+/** vfio_tell_refused - to who watches; no lock held. @holder: NULL: unknown */
+void vfio_tell_refused(struct vfio *vfio, unsigned group_id, struct task *t, enum vfio_refusal what, int error,
+		       const struct vfio_user *holder);
 
 /* One requests table entry; each file type has a table of its own. */
 #define VFIO_IOCTL_TABLE(name, object)                                        \

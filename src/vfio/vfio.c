@@ -235,6 +235,19 @@ void vfio_destroy(struct vfio *vfio)
 	free(vfio);
 }
 
+void vfio_watch_refused(struct vfio *vfio, vfio_refused_fn fn, void *ctx)
+{
+	vfio->refused = fn;
+	vfio->refused_ctx = ctx;
+}
+
+void vfio_tell_refused(struct vfio *vfio, unsigned group_id, struct task *t, enum vfio_refusal what, int error,
+		       const struct vfio_user *holder)
+{
+	if (vfio->refused)
+		vfio->refused(vfio->refused_ctx, group_id, t, what, error, holder);
+}
+
 struct event_loop *vfio_loop(struct vfio *vfio)
 {
 	return vfio->loop;

@@ -151,6 +151,19 @@ struct vfio_user {
 	int64_t since;   /* CLOCK_REALTIME ns */
 	bool group_open, device_open;
 };
+enum vfio_refusal {
+	VFIO_REFUSED_OPEN,  /* the group's node: somebody has it open */
+	VFIO_REFUSED_CLAIM, /* SET_CONTAINER */
+	VFIO_REFUSED_IOMMU, /* SET_IOMMU */
+};
+/*
+ * Hears what programs were refused: @error is what they got, @holder who has the node open (else NULL). Called with no
+ * lock of vfio's held, but maybe from inside an open that others wait for: it asks nothing of vfio.
+ */
+typedef void (*vfio_refused_fn)(void *ctx, unsigned group_id, struct task *t, enum vfio_refusal what, int error,
+				const struct vfio_user *holder);
+/** vfio_watch_refused - before there are groups; NULL: nobody */
+void vfio_watch_refused(struct vfio *vfio, vfio_refused_fn fn, void *ctx);
 /** vfio_user_of - the user of an iommu group, if its node is open; false: nobody */
 bool vfio_user_of(struct vfio *vfio, unsigned group_id, struct vfio_user *out);
 
