@@ -64,11 +64,18 @@ static int extension(int container, unsigned long ext)
 	return x_ioctl(container, VFIO_CHECK_EXTENSION, (void *)ext);
 }
 
+static void need_caps(void)
+{
+	if (test_caps(CAPS_ALL & ~CAPS_RAWIO) || test_caps(CAPS_ALL))
+		test_skip("needs the right to give up and take back capabilities");
+}
+
 /* Group, container and (with @type) backend. */
 static struct setup set_up(const char *bdf, unsigned long type)
 {
 	struct setup s = { .device = -1 };
 
+	need_caps();
 	s.group = EXPECT_OK(open_noiommu(bdf));
 	s.container = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
 	EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_SET_CONTAINER, &s.container));
@@ -90,12 +97,6 @@ static void need_iommu(void)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", with_iommu());
 	if (x_stat(path, &st) < 0)
 		test_skip("this machine has no function behind an IOMMU beside those without");
-}
-
-static void need_caps(void)
-{
-	if (test_caps(CAPS_ALL & ~CAPS_RAWIO) || test_caps(CAPS_ALL))
-		test_skip("needs the right to give up and take back capabilities");
 }
 
 TEST(noiommu_off, "10:NOI-01 10:BND-21 10:TOP-21", "without the option vfio-pci does not bind to a device without group")
@@ -229,8 +230,10 @@ TEST(noiommu_works, "10:NOI-09 10:NOI-10 10:NOI-11 10:NOI-15", "a container with
 TEST(noiommu_status, "10:NOI-15", "the group is viable: there is no ownership that anybody could have")
 {
 	struct vfio_group_status st = { .argsz = sizeof(st) };
-	int g = EXPECT_OK(open_noiommu(EDU_SHARED)); /* its slot mate has a host driver */
+	int g;
 
+	need_caps();
+	g = EXPECT_OK(open_noiommu(EDU_SHARED)); /* its slot mate has a host driver */
 	EXPECT_OK(x_ioctl(g, VFIO_GROUP_GET_STATUS, &st));
 	EXPECT_EQ(VFIO_GROUP_FLAGS_VIABLE, st.flags);
 }
@@ -309,9 +312,10 @@ TEST(noiommu_real, "10:NOI-09 10:NOI-10 10:NOI-13", "a container of real groups 
 
 TEST(noiommu_rawio_open, "10:NOI-04", "opening the group takes CAP_SYS_RAWIO, before it is found busy")
 {
-	int g = EXPECT_OK(open_noiommu(EDU));
+	int g;
 
 	need_caps();
+	g = EXPECT_OK(open_noiommu(EDU));
 	EXPECT_OK(test_caps(CAPS_ALL & ~CAPS_RAWIO));
 	EXPECT_ERR(EPERM, open_noiommu(EDU));
 	EXPECT_OK(test_caps(CAPS_ALL));
@@ -432,9 +436,9 @@ TEST(noiommu_type_write, "10:SYS-07", "the type of such a group cannot be change
 {
 	char path[64];
 
+	need_caps();
 	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/type", bind_noiommu(EDU));
 	EXPECT_ERR(EINVAL, sys_write(path, "DMA"));
-	need_caps();
 	EXPECT_OK(test_caps(CAPS_ALL & ~CAPS_RAWIO));
 	EXPECT_ERR(EACCES, sys_write(path, "DMA"));
 	EXPECT_OK(test_caps(CAPS_ALL));
