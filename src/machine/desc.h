@@ -209,5 +209,6 @@ bool machine_audit_driver(const struct machine_desc *d, const struct machine_dri
 const char *machine_audit_why(const struct machine_driver *r);
 /** machine_kind_name - as machine files write it */
 const char *machine_kind_name(enum machine_kind kind);
+const char *machine_version_name(enum machine_version version);
 
 #endif

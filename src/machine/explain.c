@@ -276,6 +276,11 @@ static void tell_free(struct explain *e, unsigned id)
 	}
 	if (bridges == e->n) {
 		fprintf(e->out, "Group %u has only bridges: nothing to give to a user.\n", id);
+	} else if (iommu_group_name(e->member[0]->group)) {
+		fprintf(e->out,
+			"Group %u is free: a program with CAP_SYS_RAWIO can open /dev/vfio/noiommu-%u.\n"
+			"  It is behind no IOMMU: nothing confines its DMA.\n",
+			id, id);
 	} else if (vfio) {
 		fprintf(e->out, "Group %u is free: a program can open /dev/vfio/%u.\n", id, id);
 	} else {
@@ -374,8 +379,12 @@ int machine_explain(struct machine *m, const char *what, FILE *out)
 		fprintf(out,
 			"%s is in no group: it is behind no IOMMU, so nothing confines its DMA, and it cannot be given "
 			"to a user.\n"
-			"Give it one: leave \"iommu: none\" out of the machine file.\n",
-			machine_short_name(e.asked));
+			"Give it one: leave \"iommu: none\" out of the machine file.\n%s",
+			machine_short_name(e.asked),
+			m->desc->parameters.vfio.without & VFIO_WITHOUT_NOIOMMU
+				? ""
+				: "Or do without: echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode, "
+				  "then bind it to vfio-pci.\n");
 	free(e.member);
 	machine_picture_drop(&e.picture);
 	return rc;

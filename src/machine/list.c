@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#define PROFILE "linux-7.3"
 #define COLUMN_GROUP 50 /* at least; further right when something is wider */
 
 /* ---- what both say ---- */
@@ -124,7 +123,8 @@ static void list_text(struct machine *m, struct machine_picture *p, FILE *out)
 
 		column = text ? MAX(column, width(text) + 2) : column;
 	}
-	fprintf(out, "machine \"%s\"  " PROFILE " profile, ", machine_name(m));
+	fprintf(out, "machine \"%s\"  %s profile, ", machine_name(m),
+		machine_version_name(m->desc->kernel.version));
 	if (u)
 		fprintf(out, "IOMMU %s (%u bit)\n", u->name, u->width);
 	else
@@ -188,7 +188,8 @@ static int list_json(struct machine *m, struct machine_picture *p, FILE *out)
 		into = l->parent ? json_object_get(made[l->parent - p->at], "below") : devices;
 		json_array_append_new(into, made[i]);
 	}
-	root = json_pack("{s:s, s:s, s:o, s:o}", "machine", machine_name(m), "profile", PROFILE, "iommu",
+	root = json_pack("{s:s, s:s, s:o, s:o}", "machine", machine_name(m), "profile",
+			 machine_version_name(m->desc->kernel.version), "iommu",
 			 u ? json_pack("{s:s, s:i}", "name", u->name, "width", (int)u->width) : json_null(), "devices",
 			 devices);
 	if (!made || !root) {

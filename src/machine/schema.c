@@ -43,6 +43,15 @@ static const struct cyaml_strval versions[] = {
 	{ "linux-5.4", MACHINE_LINUX_5_4 },   { "debian-13", MACHINE_DEBIAN_13 },
 };
 
+const char *machine_version_name(enum machine_version version)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		if (versions[i].val == (int64_t)version)
+			return versions[i].str;
+	}
+	return "?";
+}
+
 static const struct cyaml_schema_field kernel_fields[] = {
 	CYAML_FIELD_ENUM("version", OPTIONAL | CYAML_FLAG_STRICT, struct machine_kernel, version, versions,
 			 ARRAY_SIZE(versions)),
