@@ -321,6 +321,5 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 		if (desc->ats)
 			build_ats(d);
 	}
-	memcpy(d->priv->cfg.power_on, d->priv->cfg.val, d->config_size);
 	return check_model_dwords(d);
 }

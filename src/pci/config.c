@@ -11,6 +11,12 @@
 #include <assert.h>
 #include <string.h>
 
+static void config_place(struct pci_config *c, uint8_t *all, unsigned size)
+{
+	*c = (struct pci_config){ .used = size, .val = all, .wmask = all + size, .w1c = all + 2ul * size,
+				  .power_on = all + 3ul * size };
+}
+
 int pci_config_init(struct pci_dev *d)
 {
 	struct pci_config *c = &d->priv->cfg;
@@ -18,10 +24,30 @@ int pci_config_init(struct pci_dev *d)
 
 	if (!all)
 		return -ENOMEM;
-	c->val = all;
-	c->wmask = all + d->config_size;
-	c->w1c = all + 2 * d->config_size;
-	c->power_on = all + 3 * d->config_size;
+	config_place(c, all, d->config_size);
+	return 0;
+}
+
+/* Most of extended config space is empty, and there may be very many functions. */
+int pci_config_built(struct pci_dev *d)
+{
+	struct pci_config *c = &d->priv->cfg, old = *c;
+	unsigned used = c->used;
+	uint8_t *all;
+
+	SCOPED_LOCK(&d->lock); /* somebody may be looking at the bus already */
+	while (used > PCI_CFG_SPACE_SIZE && !(old.val[used - 1] | old.wmask[used - 1] | old.w1c[used - 1]))
+		used--;
+	used = MIN(c->used, ALIGN_UP(used, 64u)); /* whole capabilities */
+	all = malloc(4ul * used);
+	if (!all)
+		return -ENOMEM;
+	config_place(c, all, used);
+	memcpy(c->val, old.val, used);
+	memcpy(c->wmask, old.wmask, used);
+	memcpy(c->w1c, old.w1c, used);
+	memcpy(c->power_on, old.val, used);
+	free(old.val);
 	return 0;
 }
 
@@ -62,7 +88,7 @@ uint32_t pci_config_read(struct pci_dev *d, unsigned offset, unsigned width)
 		v = p->model.config_read(p->state, offset & ~3u);
 	} else {
 		SCOPED_LOCK(&d->lock);
-		v = get32(&p->cfg.val[offset & ~3u]);
+		v = offset < p->cfg.used ? get32(&p->cfg.val[offset & ~3u]) : 0;
 		if ((offset & ~3u) == PCI_COMMAND && p->pin)
 			v |= (uint32_t)PCI_STATUS_INTERRUPT << 16;
 	}
@@ -178,7 +204,7 @@ void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32
 	}
 	mutex_lock(&d->lock);
 	bus_reset_was = d->bridge && (p->cfg.val[PCI_BRIDGE_CONTROL] & PCI_BRIDGE_CTL_BUS_RESET);
-	for (unsigned i = 0; i < width; i++) {
+	for (unsigned i = 0; i < width && offset < p->cfg.used; i++) {
 		uint8_t byte = (uint8_t)(value >> 8 * i), w = p->cfg.wmask[offset + i];
 		uint8_t *v = &p->cfg.val[offset + i];
 

@@ -365,11 +365,13 @@ static int dev_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 	int rc = pci_irq_init(d);
 
 	if (rc == 0)
-		rc = pci_state_init(d, &p->saved);
-	if (rc == 0)
-		rc = pci_state_init(d, &p->pm_saved);
-	if (rc == 0)
 		rc = pci_caps_build(d, desc);
+	if (rc == 0)
+		rc = pci_config_built(d);
+	if (rc == 0)
+		rc = pci_state_init(d, &p->saved);
+	if (rc == 0 && pci_forgets_in_d3(d))
+		rc = pci_state_init(d, &p->pm_saved);
 	if (rc == 0)
 		rc = pci_bars_place(d);
 	if (rc == 0)

@@ -92,6 +92,7 @@ struct pci_msix {
 };
 
 struct pci_config {
+	unsigned used;     /* [I] once built; bytes that are kept: all behind them read zero, and do not change */
 	uint8_t *val;      /* [lock] */
 	uint8_t *wmask;    /* [I] bits a write changes */
 	uint8_t *w1c;      /* [I] bits that a written 1 clears */
@@ -100,7 +101,7 @@ struct pci_config {
 
 /* What save and restore carry. */
 struct pci_state {
-	uint8_t *val;             /* config_size bytes */
+	uint8_t *val;             /* cfg.used bytes; NULL: never needed */
 	struct msix_entry *entry; /* msix.count */
 	bool valid;
 };
@@ -213,6 +214,8 @@ struct config_actions {
 	bool bus_reset;   /* bridges: secondary bus reset */
 };
 int pci_config_init(struct pci_dev *d);
+/** pci_config_built - the images are complete: keep what there is of them. -ENOMEM */
+int pci_config_built(struct pci_dev *d);
 void pci_config_fini(struct pci_dev *d);
 /** pci_config_settle_locked - derived state follows cfg.val after any change; adds to @act */
 void pci_config_settle_locked(struct pci_dev *d, struct config_actions *act) REQUIRES(&d->lock);
@@ -272,6 +275,8 @@ const char *pci_reset_method_name(unsigned method);
 /** pci_bus_reset_below - reset every function behind bridge @d, nothing saved */
 void pci_bus_reset_below(struct pci_dev *d);
 int pci_state_init(struct pci_dev *d, struct pci_state *s);
+/** pci_forgets_in_d3 - what it has in config space is lost in D3hot */
+bool pci_forgets_in_d3(const struct pci_dev *d);
 void pci_state_fini(struct pci_state *s);
 
 /* ---- acs.c ---- */

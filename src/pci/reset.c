@@ -28,7 +28,7 @@ void pci_function_reset(struct pci_dev *d)
 			mem_shm_reset(pci_bar(d, i)->shm);
 	}
 	mutex_lock(&d->lock);
-	memcpy(p->cfg.val, p->cfg.power_on, d->config_size);
+	memcpy(p->cfg.val, p->cfg.power_on, d->priv->cfg.used);
 	pci_irq_reset_locked(d);
 	pci_config_settle_locked(d, &act);
 	mutex_unlock(&d->lock);
@@ -45,7 +45,7 @@ int pci_state_init(struct pci_dev *d, struct pci_state *s)
 {
 	unsigned n = d->priv->msix.count;
 
-	s->val = calloc(1, d->config_size);
+	s->val = calloc(1, d->priv->cfg.used);
 	s->entry = n ? calloc(n, sizeof(*s->entry)) : NULL;
 	s->valid = false;
 	return s->val && (s->entry || !n) ? 0 : -ENOMEM;
@@ -63,7 +63,7 @@ static void state_save_locked(struct pci_dev *d, struct pci_state *s)
 {
 	struct pci_priv *p = d->priv;
 
-	memcpy(s->val, p->cfg.val, d->config_size);
+	memcpy(s->val, p->cfg.val, d->priv->cfg.used);
 	if (p->msix.count)
 		memcpy(s->entry, p->msix.entry, p->msix.count * sizeof(*s->entry));
 	s->valid = true;
@@ -76,7 +76,7 @@ static void state_restore_locked(struct pci_dev *d, const struct pci_state *s, s
 
 	if (!s->valid)
 		return;
-	for (unsigned i = 0; i < d->config_size; i++) {
+	for (unsigned i = 0; i < d->priv->cfg.used; i++) {
 		uint8_t w = p->cfg.wmask[i];
 
 		if (!power || i < power || i > power + 1)
@@ -154,22 +154,25 @@ static void power_write(struct pci_dev *d, unsigned state)
 	pci_config_write(d, at, 2, (v & ~(uint32_t)PCI_PM_CTRL_STATE_MASK) | (state & PCI_PM_CTRL_STATE_MASK));
 }
 
-static bool forgets_in_d3(const struct pci_priv *p)
+bool pci_forgets_in_d3(const struct pci_dev *d)
 {
-	return !(p->cfg.power_on[p->cap_pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET);
+	const struct pci_priv *p = d->priv;
+
+	return p->cap_pm && !(p->cfg.power_on[p->cap_pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET);
 }
 
 void pci_set_power(struct pci_dev *d, unsigned state)
 {
 	struct pci_priv *p = d->priv;
+
 	if (!p->cap_pm || pci_power(d) == state)
 		return;
-	if (forgets_in_d3(p) && state == 3) {
+	if (pci_forgets_in_d3(d) && state == 3) {
 		SCOPED_LOCK(&d->lock);
 		state_save_locked(d, &p->pm_saved);
 	}
 	power_write(d, state);
-	if (forgets_in_d3(p) && state == 0) {
+	if (pci_forgets_in_d3(d) && state == 0) {
 		state_restore(d, &p->pm_saved);
 		p->pm_saved.valid = false;
 	}
@@ -206,7 +209,7 @@ static bool has_method(struct pci_dev *d, unsigned method)
 	case PCI_RESET_AF:
 		return p->cap_af != 0;
 	case PCI_RESET_PM:
-		return p->cap_pm && !d->bridge && forgets_in_d3(p);
+		return !d->bridge && pci_forgets_in_d3(d);
 	case PCI_RESET_BUS:
 		return alone_on_bus(d);
 	default:

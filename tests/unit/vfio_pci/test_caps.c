@@ -12,10 +12,29 @@
 static struct use u;
 static struct pci_dev *d;
 
+/* Room for more capabilities than the hardware was built with. */
+static void whole_config(void)
+{
+	struct pci_config *c = &d->priv->cfg, old = *c;
+	uint8_t *all = calloc(4, d->config_size);
+
+	assert_non_null(all);
+	*c = (struct pci_config){ .used = d->config_size, .val = all, .wmask = all + d->config_size,
+				  .w1c = all + 2 * d->config_size, .power_on = all + 3 * d->config_size };
+	memcpy(c->val, old.val, old.used);
+	memcpy(c->wmask, old.wmask, old.used);
+	memcpy(c->w1c, old.w1c, old.used);
+	memcpy(c->power_on, old.power_on, old.used);
+	free(old.val);
+	pci_state_fini(&d->priv->saved);
+	assert_int_equal(pci_state_init(d, &d->priv->saved), 0);
+}
+
 static int setup(void **state)
 {
 	host_start();
 	d = pci_of(A);
+	whole_config();
 	return 0;
 }
 
