@@ -92,10 +92,14 @@ void pci_msix_fire(struct pci_dev *dev, unsigned vector);
 bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
 /** pci_dev_name - "0000:01:00.0" */
 const char *pci_dev_name(const struct pci_dev *dev);
-/** pci_mirror - a 4-byte aligned register whose load has no side effect: its value, kept up to date by
- * the model, may be read by programs without calling read(). Only for trapped BARs.
+/**
+ * pci_mirror_set - a register whose load has no side effect has this value now: programs may read it without calling read()
+ * @width: 4: loads of 4 bytes; 8: loads of 8 bytes and of either half. Aligned. All other loads call read().
+ * The model says so on each change, before the store that caused it or the interrupt that tells of it is through. Only
+ * for trapped BARs.
  */
 void pci_mirror_set(struct pci_dev *dev, unsigned bar, uint64_t offset, const void *data, unsigned width);
+/** pci_mirror_clear - call read() again */
 void pci_mirror_clear(struct pci_dev *dev, unsigned bar, uint64_t offset, unsigned width);
 
 /** pci_bar_memory - the bytes of a plain BAR; 0; -EINVAL outside of it, or the BAR is not plain */

@@ -49,7 +49,7 @@ int cli_list(int argc, char **argv)
 	rc = l.file ? -1 : cli_live(l.json ? "list.json" : "list", NULL);
 	if (rc >= 0)
 		return rc;
-	m = cli_boot(l.file);
+	m = cli_boot(l.file, NULL);
 	if (!m)
 		return 1;
 	rc = machine_list(m, l.json, stdout);
@@ -68,7 +68,7 @@ int cli_explain(int argc, char **argv)
 	rc = l.file ? -1 : cli_live("explain", l.what);
 	if (rc >= 0)
 		return rc;
-	m = cli_boot(l.file);
+	m = cli_boot(l.file, NULL);
 	if (!m)
 		return 1;
 	rc = machine_explain(m, l.what, stdout);

@@ -30,9 +30,9 @@ static void complain(void *ctx, enum log_level level, const char *text)
 		fprintf(stderr, "%s%s\n", strncmp(text, "uvfio", 5) == 0 ? "" : "uvfio: ", text);
 }
 
-struct machine *cli_boot(const char *path)
+struct machine *cli_boot(const char *path, struct mirror_pool *mirror)
 {
-	static const struct machine_options options = { .log_sink = complain };
+	const struct machine_options options = { .log_sink = complain, .mirror = mirror };
 	struct machine_desc *d;
 	struct machine *m;
 	int rc = machine_desc_load(path, stderr, &d);

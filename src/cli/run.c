@@ -50,13 +50,19 @@ int cli_run(int argc, char **argv)
 		fprintf(stderr, "uvfio run: which program? e.g. uvfio run -- ls -l /dev/vfio\n");
 		return 2;
 	}
-	m = cli_boot(o.machine_file);
-	if (!m)
+	/* Without it all goes on, only slower. */
+	if (super_mirror_create(&o.mirror))
+		o.mirror = NULL;
+	m = cli_boot(o.machine_file, o.mirror);
+	if (!m) {
+		super_mirror_destroy(o.mirror);
 		return 125;
+	}
 	rc = super_run(m, &o, argv + optind, &status);
 	if (!o.quiet)
 		machine_report(m, stderr);
 	machine_destroy(m);
+	super_mirror_destroy(o.mirror);
 	if (rc < 0) {
 		fprintf(stderr, "uvfio: cannot run %s: %s; see: uvfio doctor\n", argv[optind], strerror(-rc));
 		return rc == -ENOENT ? 127 : rc == -EACCES ? 126 : 125;

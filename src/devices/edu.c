@@ -13,6 +13,9 @@
  * read as all ones; DMA registers do not change while a transfer runs; a transfer always ends, and what
  * could not be read arrives as zeros. Better than there: a transfer outside the buffer moves nothing.
  *
+ * No load has a side effect, so programs may see the registers without asking: edu_show_locked() after each change,
+ * and before the interrupt that tells of it.
+ *
  * One lock guards the registers. It is not held over DMA, whose target may be this very BAR; the buffer
  * needs no lock, as only the worker touches it.
  */
@@ -68,11 +71,53 @@ struct edu {
 	uint8_t buffer[EDU_BUFFER_SIZE]; /* [w] */
 };
 
+/* ---- loads ---- */
+
+static uint64_t edu_load_locked(struct edu *e, uint64_t offset)
+{
+	switch (offset) {
+	case EDU_ID:
+		return EDU_ID_VALUE;
+	case EDU_LIVENESS:
+		return e->liveness;
+	case EDU_FACTORIAL:
+		return e->factorial;
+	case EDU_STATUS:
+		return e->status;
+	case EDU_IRQ:
+		return e->irq;
+	case EDU_DMA_SRC:
+		return e->dma.src;
+	case EDU_DMA_DST:
+		return e->dma.dst;
+	case EDU_DMA_COUNT:
+		return e->dma.count;
+	case EDU_DMA_COMMAND:
+		return e->dma.command;
+	default:
+		return UINT64_MAX;
+	}
+}
+
+/* Loads of 4 bytes need not come to edu_read(). */
+static void edu_show_locked(struct edu *e)
+{
+	static const uint8_t shown[] = { EDU_ID, EDU_LIVENESS, EDU_FACTORIAL, EDU_STATUS, EDU_IRQ,
+					 EDU_DMA_SRC, EDU_DMA_DST, EDU_DMA_COUNT, EDU_DMA_COMMAND };
+
+	for (size_t i = 0; i < sizeof(shown); i++) {
+		uint64_t value = edu_load_locked(e, shown[i]);
+
+		pci_mirror_set(e->dev, 0, shown[i], &value, 4);
+	}
+}
+
 /* ---- interrupts ---- */
 
 static void edu_raise_locked(struct edu *e, uint32_t causes)
 {
 	e->irq |= causes;
+	edu_show_locked(e);
 	if (e->irq && !pci_irq_fire(e->dev, 0))
 		pci_intx_set(e->dev, true);
 }
@@ -80,6 +125,7 @@ static void edu_raise_locked(struct edu *e, uint32_t causes)
 static void edu_ack_locked(struct edu *e, uint32_t causes)
 {
 	e->irq &= ~causes;
+	edu_show_locked(e);
 	if (!e->irq)
 		pci_intx_set(e->dev, false);
 }
@@ -104,6 +150,7 @@ static void edu_compute(struct edu *e)
 		return;
 	e->factorial = edu_factorial(e->factorial);
 	e->status &= ~EDU_STATUS_COMPUTING;
+	edu_show_locked(e);
 	if (e->status & EDU_STATUS_IRQ)
 		edu_raise_locked(e, EDU_IRQ_FACTORIAL);
 }
@@ -149,6 +196,7 @@ static void edu_transfer(struct edu *e)
 	/* A reset while the bytes moved has cleared the command, and then there is nobody to interrupt. */
 	if (e->dma.command & EDU_DMA_START) {
 		e->dma.command &= ~(uint64_t)EDU_DMA_START;
+		edu_show_locked(e);
 		if (e->dma.command & EDU_DMA_IRQ)
 			edu_raise_locked(e, EDU_IRQ_DMA);
 	}
@@ -168,32 +216,6 @@ static void edu_work(void *state)
 static bool edu_width_ok(uint64_t offset, unsigned width)
 {
 	return width == 4 || (width == 8 && offset >= EDU_DMA_SRC);
-}
-
-static uint64_t edu_load_locked(struct edu *e, uint64_t offset)
-{
-	switch (offset) {
-	case EDU_ID:
-		return EDU_ID_VALUE;
-	case EDU_LIVENESS:
-		return e->liveness;
-	case EDU_FACTORIAL:
-		return e->factorial;
-	case EDU_STATUS:
-		return e->status;
-	case EDU_IRQ:
-		return e->irq;
-	case EDU_DMA_SRC:
-		return e->dma.src;
-	case EDU_DMA_DST:
-		return e->dma.dst;
-	case EDU_DMA_COUNT:
-		return e->dma.count;
-	case EDU_DMA_COMMAND:
-		return e->dma.command;
-	default:
-		return UINT64_MAX;
-	}
 }
 
 static void edu_store_dma_locked(struct edu *e, uint64_t offset, uint64_t value)
@@ -237,14 +259,15 @@ static void edu_store_locked(struct edu *e, uint64_t offset, uint64_t value)
 		break;
 	case EDU_RAISE:
 		edu_raise_locked(e, value);
-		break;
+		return;
 	case EDU_ACK:
 		edu_ack_locked(e, value);
-		break;
+		return;
 	default:
 		edu_store_dma_locked(e, offset, value);
 		break;
 	}
+	edu_show_locked(e);
 }
 
 static void edu_read(void *state, unsigned bar, uint64_t offset, void *data, unsigned width)
@@ -326,6 +349,9 @@ static int edu_create(struct pci_dev *dev, const char *const *args, void **state
 	rc = pci_worker_create(dev, edu_work, e, &e->worker);
 	if (rc)
 		goto err_free;
+	mutex_lock(&e->lock);
+	edu_show_locked(e);
+	mutex_unlock(&e->lock);
 	*state = e;
 	return 0;
 

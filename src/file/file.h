@@ -12,6 +12,7 @@
 #include "task/task.h"
 
 struct file;
+struct mirror_page;
 
 /* What a program asks of mmap, already page-aligned (offset) as the host's mmap demands. */
 struct file_mmap {
@@ -51,6 +52,10 @@ struct file_ops {
 	 * -EFAULT: access is blocked (memory disabled): the program gets SIGBUS.
 	 */
 	int (*mmio)(struct file *f, uint64_t offset, void *data, unsigned width, bool write);
+	/*
+	 * What loads from TRAP page @offset may be answered from instead of mmio(), as long as the file is open; NULL: nothing.
+	 */
+	struct mirror_page *(*mirror)(struct file *f, uint64_t offset);
 	/*
 	 * DMA to a mapping of this file (a BAR mapped by a program and then mapped for DMA): the machine-physical
 	 * address of @offset and how many bytes from there are contiguous. -EFAULT: blocked. (spec 10, MAP-12..15)

@@ -23,7 +23,7 @@ static int create_tree(struct machine *m)
 	return rc;
 }
 
-static int create_layers(struct machine *m)
+static int create_layers(struct machine *m, struct mirror_pool *mirror)
 {
 	const struct machine_parameters *p = &m->desc->parameters;
 	int rc = event_loop_create(&m->loop);
@@ -38,6 +38,8 @@ static int create_layers(struct machine *m)
 		rc = bus_create("pci", &pci_bus_ops, m->tree, &m->log, &m->bus);
 	if (!rc)
 		rc = pci_create(m->bus, m->iommu, m->mem, &m->log, &m->pci);
+	if (!rc)
+		pci_mirror_from(m->pci, mirror);
 	if (!rc)
 		rc = pci_acs_params(m->pci, p->config_acs, p->disable_acs_redir);
 	if (!rc)
@@ -232,7 +234,7 @@ int machine_create(const struct machine_desc *d, const struct machine_options *o
 		return -ENOMEM;
 	m->desc = machine_desc_get(d);
 	log_init(&m->log, o ? o->log_sink : NULL, o ? o->log_ctx : NULL);
-	rc = create_layers(m);
+	rc = create_layers(m, o ? o->mirror : NULL);
 	if (rc)
 		log_msg(&m->log, LOG_ERR, "the machine cannot be built: %s", strerror(-rc));
 	else

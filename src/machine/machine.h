@@ -12,6 +12,7 @@
 
 struct machine;
 struct machine_desc; /* a parsed machine file */
+struct mirror_pool;
 
 /**
  * machine_desc_load - read and check a machine file
@@ -34,6 +35,7 @@ const char *machine_default_text(void);
 struct machine_options {
 	void (*log_sink)(void *ctx, enum log_level level, const char *line); /* may be NULL */
 	void *log_ctx;
+	struct mirror_pool *mirror; /* where registers that programs may read by themselves are kept; NULL: nowhere. Stays */
 };
 /** machine_create - build and boot: scan, group, bind. Return: 0; -errno with the reason in the log */
 int machine_create(const struct machine_desc *d, const struct machine_options *o, struct machine **out);

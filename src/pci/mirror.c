@@ -1,36 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Registers whose load has no side effect, readable without calling the model: the model writes each new value
- * here, and the front end's fast path takes it from here with no lock. One table entry a page of the BAR, made at
- * the first mirrored register of that page. Values are kept in 8-byte words, so an aligned 8-byte register is never
- * seen half old, half new.
+ * here, and the front end's fast path takes it from here with no lock (base/mirror.h). One page for a page of the BAR,
+ * made at the first mirrored register of that page; from the front end's pool if it has one, so that programs can see
+ * it.
+ *
+ * Pages are blocked until whoever gives the function to a program says that memory is enabled.
  *
  * A failed allocation only means that the page has no mirror: callers ask the model as before.
  */
 #include "pci/priv.h"
 #include <string.h>
 
-#define WORDS (UVFIO_PAGE_SIZE / 8)
-
-struct mirror_page {
-	atomic_ullong value[WORDS];
-	atomic_uint valid[WORDS / 16]; /* one bit a 4-byte register */
-};
+static uint64_t mirror_pages(const struct pci_bar *b)
+{
+	return (b->size + UVFIO_PAGE_SIZE - 1) / UVFIO_PAGE_SIZE;
+}
 
 int pci_mirror_init(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
+	p->mirror_blocked = true;
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *b = &p->bar[i];
 
 		if (!b->size || b->kind == PCI_BAR_IO || b->shm)
 			continue;
-		p->mirror[i] = calloc((b->size + UVFIO_PAGE_SIZE - 1) / UVFIO_PAGE_SIZE, sizeof(*p->mirror[i]));
+		p->mirror[i] = calloc(mirror_pages(b), sizeof(*p->mirror[i]));
 		if (!p->mirror[i])
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+static struct mirror_page *page_alloc(struct pci *pci)
+{
+	struct mirror_page *page;
+
+	if (pci->mirror_pool)
+		return pci->mirror_pool->alloc(pci->mirror_pool);
+	page = calloc(1, sizeof(*page));
+	if (page)
+		page->blocked = true;
+	return page;
+}
+
+static void page_free(struct pci *pci, struct mirror_page *page)
+{
+	if (pci->mirror_pool)
+		pci->mirror_pool->free(pci->mirror_pool, page);
+	else
+		free(page);
 }
 
 void pci_mirror_fini(struct pci_dev *d)
@@ -38,103 +59,100 @@ void pci_mirror_fini(struct pci_dev *d)
 	struct pci_priv *p = d->priv;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		const struct pci_bar *b = &p->bar[i];
-
-		for (uint64_t n = 0; p->mirror[i] && n < (b->size + UVFIO_PAGE_SIZE - 1) / UVFIO_PAGE_SIZE; n++)
-			free(atomic_load(&p->mirror[i][n]));
+		for (uint64_t n = 0; p->mirror[i] && n < mirror_pages(&p->bar[i]); n++)
+			page_free(d->pci, atomic_load(&p->mirror[i][n]));
 		free(p->mirror[i]);
 		p->mirror[i] = NULL;
 	}
 }
 
-static struct mirror_page *mirror_page(struct pci_priv *p, unsigned bar, uint64_t offset, bool make)
+static struct mirror_page *page_at(struct pci_dev *d, unsigned bar, uint64_t offset)
 {
-	_Atomic(struct mirror_page *) *slot;
-	struct mirror_page *page, *none = NULL;
+	struct pci_priv *p = d->priv;
 
 	if (bar >= PCI_BARS || !p->mirror[bar] || offset >= p->bar[bar].size)
 		return NULL;
-	slot = &p->mirror[bar][offset / UVFIO_PAGE_SIZE];
-	page = atomic_load_explicit(slot, memory_order_acquire);
-	if (page || !make)
+	return atomic_load_explicit(&p->mirror[bar][offset / UVFIO_PAGE_SIZE], memory_order_acquire);
+}
+
+/* The page, made if need be. The lock keeps it apart from pci_mirror_block(), which must not miss a new one. */
+static struct mirror_page *page_make(struct pci_dev *d, unsigned bar, uint64_t offset)
+{
+	struct mirror_page *page = page_at(d, bar, offset);
+	struct pci_priv *p = d->priv;
+
+	if (page || bar >= PCI_BARS || !p->mirror[bar] || offset >= p->bar[bar].size)
 		return page;
-	page = calloc(1, sizeof(*page));
+	SCOPED_LOCK(&d->lock);
+	page = page_at(d, bar, offset);
+	if (page)
+		return page;
+	page = page_alloc(d->pci);
 	if (!page)
 		return NULL;
-	if (atomic_compare_exchange_strong(slot, &none, page))
-		return page;
-	free(page);
-	return none;
+	mirror_block(page, p->mirror_blocked);
+	atomic_store_explicit(&p->mirror[bar][offset / UVFIO_PAGE_SIZE], page, memory_order_release);
+	return page;
 }
 
-static bool bad_shape(uint64_t offset, unsigned width)
+void pci_mirror_block(struct pci_dev *d, bool blocked)
 {
-	return (width != 4 && width != 8) || offset % width;
-}
+	struct pci_priv *p = d->priv;
 
-/* The bits of the valid map that cover an access, and the word they are in. */
-static unsigned valid_bits(uint64_t offset, unsigned width, unsigned *word)
-{
-	unsigned reg = (unsigned)(offset % UVFIO_PAGE_SIZE) / 4;
+	SCOPED_LOCK(&d->lock);
+	p->mirror_blocked = blocked;
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		for (uint64_t n = 0; p->mirror[i] && n < mirror_pages(&p->bar[i]); n++) {
+			struct mirror_page *page = atomic_load_explicit(&p->mirror[i][n], memory_order_relaxed);
 
-	*word = reg / 32;
-	return (width == 8 ? 3u : 1u) << reg % 32;
+			if (page)
+				mirror_block(page, blocked);
+		}
+	}
 }
 
 void pci_mirror_set(struct pci_dev *dev, unsigned bar, uint64_t offset, const void *data, unsigned width)
 {
-	struct mirror_page *m = bad_shape(offset, width) ? NULL : mirror_page(dev->priv, bar, offset, true);
-	unsigned word, bits;
-	atomic_ullong *slot;
-	uint32_t half;
+	struct mirror_page *page;
+	uint64_t value = 0;
 
-	if (!m)
+	/* The table and the pending bits are not the model's. */
+	if (!mirror_shape_ok(offset, width) || pci_msix_bar_hit(dev, bar, offset, width))
 		return;
-	slot = &m->value[offset % UVFIO_PAGE_SIZE / 8];
-	if (width == 8) {
-		unsigned long long v;
-
-		memcpy(&v, data, 8);
-		atomic_store_explicit(slot, v, memory_order_release);
-	} else {
-		unsigned long long was = atomic_load(slot), now;
-		unsigned shift = offset & 4 ? 32 : 0;
-
-		memcpy(&half, data, 4);
-		do
-			now = (was & ~(0xffffffffull << shift)) | (unsigned long long)half << shift;
-		while (!atomic_compare_exchange_weak(slot, &was, now));
-	}
-	bits = valid_bits(offset, width, &word);
-	if ((atomic_load_explicit(&m->valid[word], memory_order_relaxed) & bits) != bits)
-		atomic_fetch_or_explicit(&m->valid[word], bits, memory_order_release);
+	page = page_make(dev, bar, offset);
+	if (!page)
+		return;
+	memcpy(&value, data, width);
+	mirror_set(page, offset % UVFIO_PAGE_SIZE, width, value);
 }
 
 void pci_mirror_clear(struct pci_dev *dev, unsigned bar, uint64_t offset, unsigned width)
 {
-	struct mirror_page *m = bad_shape(offset, width) ? NULL : mirror_page(dev->priv, bar, offset, false);
-	unsigned word, bits;
+	struct mirror_page *page = mirror_shape_ok(offset, width) ? page_at(dev, bar, offset) : NULL;
 
-	if (!m)
-		return;
-	bits = valid_bits(offset, width, &word);
-	atomic_fetch_and(&m->valid[word], ~bits);
+	if (page)
+		mirror_clear(page, offset % UVFIO_PAGE_SIZE, width);
 }
 
 bool pci_bar_mirror(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width)
 {
-	struct mirror_page *m = bad_shape(offset, width) ? NULL : mirror_page(d->priv, bar, offset, false);
-	unsigned word, bits;
-	unsigned long long v;
+	struct mirror_page *page = page_at(d, bar, offset);
+	uint64_t value;
 
-	if (!m || atomic_load_explicit(&d->priv->gone, memory_order_relaxed))
+	if (!page || atomic_load_explicit(&d->priv->gone, memory_order_relaxed))
 		return false;
-	bits = valid_bits(offset, width, &word);
-	if ((atomic_load_explicit(&m->valid[word], memory_order_acquire) & bits) != bits)
+	if (!mirror_get(page, offset % UVFIO_PAGE_SIZE, width, &value))
 		return false;
-	v = atomic_load_explicit(&m->value[offset % UVFIO_PAGE_SIZE / 8], memory_order_acquire);
-	if (width == 4)
-		v >>= offset & 4 ? 32 : 0;
-	memcpy(data, &v, width);
+	memcpy(data, &value, width);
 	return true;
+}
+
+struct mirror_page *pci_bar_mirror_page(struct pci_dev *d, unsigned bar, uint64_t offset)
+{
+	return page_at(d, bar, offset);
+}
+
+void pci_mirror_from(struct pci *pci, struct mirror_pool *pool)
+{
+	pci->mirror_pool = pool;
 }

@@ -13,6 +13,7 @@
 #include "base/defs.h"
 #include "base/event.h"
 #include "base/lock.h"
+#include "base/mirror.h"
 #include "core/core.h"
 #include "iommu/iommu.h"
 #include "mem/mem.h"
@@ -215,6 +216,16 @@ bool pci_memory_decodes(struct pci_dev *d);
  * pci_bar_mirror - the value of a mirrored register, for the front end's fast path; false: call pci_bar_access
  */
 bool pci_bar_mirror(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width);
+/** pci_bar_mirror_page - the mirror of the page at @offset, which lives as long as @d; NULL: nothing there is mirrored */
+struct mirror_page *pci_bar_mirror_page(struct pci_dev *d, unsigned bar, uint64_t offset);
+/**
+ * pci_mirror_block - programs may (false) read mirrored registers by themselves; at first they may not
+ * For whoever gives @d to programs, called before memory is disabled and after it is enabled.
+ * Return: none; with true no load that starts afterwards is answered from a mirror
+ */
+void pci_mirror_block(struct pci_dev *d, bool blocked);
+/** pci_mirror_from - take mirrors of functions that come from now on from @pool, which stays; once, before the first */
+void pci_mirror_from(struct pci *pci, struct mirror_pool *pool);
 
 /* ---- interrupts: one handler a function, set by the bound driver ---- */
 

@@ -23,7 +23,6 @@ struct pci_peer;
 struct pci_removed;
 struct pci_sysfs_group;
 struct pci_sysfs_unit;
-struct mirror_page;
 
 /* Where the next BAR of a kind goes; see bar.c. */
 struct pci_space {
@@ -53,6 +52,7 @@ struct pci {
 	atomic_uint ngroups;   /* in it */
 	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
 	struct pci_peer *peer; /* [I] */
+	struct mirror_pool *mirror_pool; /* [I] once functions come; NULL: the heap */
 	TAILQ_HEAD(, pci_removed) removed; /* [hotplug] what programs have removed, bridges first */
 };
 
@@ -131,6 +131,7 @@ struct pci_priv {
 	struct pci_bar bar[PCI_BARS];       /* [I] */
 	struct pci_window window[PCI_BARS]; /* [I] */
 	_Atomic(struct mirror_page *) *mirror[PCI_BARS]; /* [I] one slot a page; NULL: none */
+	bool mirror_blocked;                /* [lock] what every page of them says */
 	struct pci_range win[PCI_WINS];     /* [topo] bridges: what they pass down */
 
 	struct pci_msix msix;

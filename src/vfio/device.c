@@ -224,6 +224,13 @@ static int device_file_mmio(struct file *f, uint64_t offset, void *data, unsigne
 	return v->ops->mmio ? v->ops->mmio(v, offset, data, width, write) : -EFAULT;
 }
 
+static struct mirror_page *device_file_mirror(struct file *f, uint64_t offset)
+{
+	struct vfio_device *v = device_of(f);
+
+	return v->ops->mirror ? v->ops->mirror(v, offset) : NULL;
+}
+
 static int device_file_dma_target(struct file *f, uint64_t offset, phys_t *phys, uint64_t *length)
 {
 	struct vfio_device *v = device_of(f);
@@ -256,6 +263,7 @@ static const struct file_ops device_file_ops = {
 	.mmap = device_file_mmap,
 	.page = device_file_page,
 	.mmio = device_file_mmio,
+	.mirror = device_file_mirror,
 	.dma_target = device_file_dma_target,
 	.fdinfo = device_file_fdinfo,
 	.release = device_file_release,

@@ -58,6 +58,7 @@ struct vfio_device_ops {
 	int (*mmap)(struct vfio_device *v, struct task *t, const struct file_mmap *m);
 	void (*page)(struct vfio_device *v, uint64_t offset, struct file_page *out);
 	int (*mmio)(struct vfio_device *v, uint64_t offset, void *data, unsigned width, bool write);
+	struct mirror_page *(*mirror)(struct vfio_device *v, uint64_t offset);
 	int (*dma_target)(struct vfio_device *v, uint64_t offset, phys_t *phys, uint64_t *length);
 	/* VFIO_DEVICE_FEATURE, header already checked (spec 10, 3.15): -ENOTTY unknown */
 	long (*feature)(struct vfio_device *v, struct task *t, uint32_t flags, uva_t data, size_t size);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Device files: information, regions, reading and writing, mapping, reset. */
 #include "abi.h"
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 TEST(info_argsz, "20:DEV-01", "GET_INFO with argsz below 16 is EINVAL; with 16 it writes 16 bytes")
 {
@@ -210,6 +213,59 @@ TEST(memory_off, "20:MEM-01 20:MEM-02 20:MEM-03 20:MAP-05", "with COMMAND.MEM of
 	config_write(s.device, 4, 2, cmd);
 	EXPECT_EQ(0, signal_of(touch, (void *)bar));
 	EXPECT_EQ(0x010000ed, bar[0]);
+}
+
+/* What the other thread does to memory, in this order; a load that begins and ends in one of them has one outcome. */
+enum { MEMORY_ON, MEMORY_GOING, MEMORY_OFF, MEMORY_COMING, MEMORY_STATES };
+
+struct memory_race {
+	void *bar;
+	atomic_uint turn;               /* turn % MEMORY_STATES: what memory is */
+	atomic_uint seen[MEMORY_STATES]; /* loads that began and ended in one turn */
+	atomic_uint wrong;
+	atomic_bool over;
+};
+
+static void *memory_race_loads(void *arg)
+{
+	struct memory_race *r = arg;
+
+	while (!atomic_load(&r->over)) {
+		unsigned turn = atomic_load(&r->turn), state = turn % MEMORY_STATES;
+		int sig = signal_of(touch, r->bar);
+
+		if (atomic_load(&r->turn) != turn)
+			continue;
+		atomic_fetch_add(&r->wrong, (state == MEMORY_ON && sig != 0) || (state == MEMORY_OFF && sig != SIGBUS));
+		atomic_fetch_add(&r->seen[state], 1);
+	}
+	return NULL;
+}
+
+TEST(memory_off_race, "20:MEM-02 20:MEM-03", "no load is answered that begins after the write that disabled memory has returned")
+{
+	struct setup s = open_device(EDU);
+	struct memory_race r = { .bar = x_mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, s.device, REGION(0)) };
+	uint32_t cmd = config_read(s.device, 4, 2);
+	pthread_t thread;
+
+	EXPECT(r.bar != MAP_FAILED);
+	EXPECT_EQ(0, pthread_create(&thread, NULL, memory_race_loads, &r));
+	for (unsigned i = 1; i <= 200; i++) {
+		atomic_fetch_add(&r.turn, 1);
+		config_write(s.device, 4, 2, cmd & ~2u);
+		atomic_fetch_add(&r.turn, 1);
+		while (atomic_load(&r.seen[MEMORY_OFF]) < i)
+			sched_yield();
+		atomic_fetch_add(&r.turn, 1);
+		config_write(s.device, 4, 2, cmd);
+		atomic_fetch_add(&r.turn, 1);
+		while (atomic_load(&r.seen[MEMORY_ON]) < i)
+			sched_yield();
+	}
+	atomic_store(&r.over, true);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, atomic_load(&r.wrong));
 }
 
 TEST(feature, "10:FEA-01 10:FEA-02 10:FEA-03 10:FEA-06 10:FEA-07", "FEATURE checks its header in order; what a plain device lacks is ENOTTY")

@@ -106,7 +106,7 @@ static bool locate(uint64_t addr, struct procmap_query *q)
 	return false;
 }
 
-static const struct stub_mirror_page *find_page(const struct procmap_query *q, uint64_t addr)
+static const struct mirror_page *find_page(const struct procmap_query *q, uint64_t addr)
 {
 	uint64_t offset = (addr - q->start + q->offset) & ~0xfffull;
 	uint32_t i = stub_mirror_hash(q->ino, offset);
@@ -123,29 +123,14 @@ static const struct stub_mirror_page *find_page(const struct procmap_query *q, u
 	return NULL;
 }
 
-/* The 4 or 8 aligned bytes that hold the access; a register is never seen half old. */
-static bool page_read(const struct stub_mirror_page *page, unsigned offset, unsigned width, uint64_t *value)
-{
-	uint32_t bits = (width == 8 ? 3u : 1u) << (offset / 4 % 32);
-	uint64_t v;
-
-	if (offset & (width - 1))
-		return false;
-	if ((__atomic_load_n(&page->valid[offset / 128], __ATOMIC_ACQUIRE) & bits) != bits)
-		return false;
-	v = __atomic_load_n(&page->value[offset / 8], __ATOMIC_ACQUIRE) >> 8 * (offset & 7);
-	*value = width == 8 ? v : v & ((1ull << 8 * width) - 1);
-	return !__atomic_load_n(&page->blocked, __ATOMIC_ACQUIRE);
-}
-
 int stub_fast_load(uint64_t addr, unsigned width, uint64_t *value)
 {
-	const struct stub_mirror_page *page;
+	const struct mirror_page *page;
 	struct procmap_query q;
 	uint64_t seq, miss;
 	uint64_t *missed;
 
-	if (!DATA->own_fd || FORK->maps_bad || width > 8)
+	if (!DATA->own_fd || FORK->maps_bad || !mirror_shape_ok(addr, width))
 		return 0;
 	seq = __atomic_load_n(&MIRROR->seq, __ATOMIC_ACQUIRE);
 	if (seq & 1)
@@ -158,7 +143,7 @@ int stub_fast_load(uint64_t addr, unsigned width, uint64_t *value)
 	if (!locate(addr, &q))
 		return 0;
 	page = find_page(&q, addr);
-	if (page && page_read(page, addr & 0xfff, width, value))
+	if (page && mirror_load(page, addr & 0xfff, width, value))
 		return __atomic_load_n(&MIRROR->seq, __ATOMIC_ACQUIRE) == seq;
 	if (!page)
 		__atomic_store_n(missed, miss, __ATOMIC_RELAXED);

@@ -20,11 +20,22 @@
 #endif
 
 struct stub_mirror {
+	struct mirror_pool pool;       /* [I] */
 	struct mutex lock;             /* a leaf, not ranked */
 	struct stub_mirror_file *file; /* [lock] for the directory and page[].used */
 	unsigned entries;              /* [lock] in use */
 	int fd;                        /* [I] */
 };
+
+static struct mirror_page *pool_alloc(struct mirror_pool *pool)
+{
+	return stub_mirror_page_alloc(stub_mirror_of(pool));
+}
+
+static void pool_free(struct mirror_pool *pool, struct mirror_page *page)
+{
+	stub_mirror_page_free(stub_mirror_of(pool), page);
+}
 
 int stub_mirror_create(struct stub_mirror **out)
 {
@@ -47,6 +58,8 @@ int stub_mirror_create(struct stub_mirror **out)
 	/* Nobody else maps it writable. */
 	(void)fcntl(m->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
 	mutex_init(&m->lock, RANK_NONE);
+	m->pool.alloc = pool_alloc;
+	m->pool.free = pool_free;
 	*out = m;
 	return 0;
 
@@ -78,14 +91,25 @@ size_t stub_mirror_size(const struct stub_mirror *m)
 	return (sizeof(struct stub_mirror_file) + 4095) & ~4095ul;
 }
 
-struct stub_mirror_page *stub_mirror_page_alloc(struct stub_mirror *m)
+struct mirror_pool *stub_mirror_pool(struct stub_mirror *m)
+{
+	return &m->pool;
+}
+
+struct stub_mirror *stub_mirror_of(struct mirror_pool *pool)
+{
+	return container_of(pool, struct stub_mirror, pool);
+}
+
+struct mirror_page *stub_mirror_page_alloc(struct stub_mirror *m)
 {
 	SCOPED_LOCK(&m->lock);
 	for (unsigned i = 0; i < STUB_MIRROR_PAGES; i++) {
-		struct stub_mirror_page *p = &m->file->page[i];
+		struct mirror_page *p = &m->file->page[i];
 
 		if (!p->used) {
 			p->used = 1;
+			mirror_block(p, true);
 			return p;
 		}
 	}
@@ -136,7 +160,7 @@ static void remove_locked(struct stub_mirror *m, unsigned i)
 	}
 }
 
-int stub_mirror_bind(struct stub_mirror *m, dev_t dev, ino_t ino, uint64_t offset, struct stub_mirror_page *page)
+int stub_mirror_bind(struct stub_mirror *m, dev_t dev, ino_t ino, uint64_t offset, struct mirror_page *page)
 {
 	struct stub_mirror_entry want = {
 		.ino = ino, .offset = offset & ~0xfffull, .major = major(dev), .minor = minor(dev),
@@ -145,7 +169,7 @@ int stub_mirror_bind(struct stub_mirror *m, dev_t dev, ino_t ino, uint64_t offse
 	struct stub_mirror_entry *e;
 	unsigned i;
 
-	if (!ino)
+	if (!ino || page < m->file->page || page >= m->file->page + STUB_MIRROR_PAGES)
 		return -EINVAL;
 	SCOPED_LOCK(&m->lock);
 	for (i = home(&want);; i = (i + 1) % STUB_MIRROR_ENTRIES) {
@@ -195,7 +219,7 @@ void stub_mirror_unbind(struct stub_mirror *m, dev_t dev, ino_t ino)
 	forget_locked(m, &like, false);
 }
 
-void stub_mirror_page_free(struct stub_mirror *m, struct stub_mirror_page *page)
+void stub_mirror_page_free(struct stub_mirror *m, struct mirror_page *page)
 {
 	struct stub_mirror_entry like;
 
@@ -205,30 +229,4 @@ void stub_mirror_page_free(struct stub_mirror *m, struct stub_mirror_page *page)
 	SCOPED_LOCK(&m->lock);
 	forget_locked(m, &like, true);
 	memset(page, 0, sizeof(*page));
-}
-
-/* ---- a page ---- */
-
-void stub_mirror_set(struct stub_mirror_page *page, unsigned offset, unsigned width, uint64_t value)
-{
-	uint32_t bits = (width == 8 ? 3u : 1u) << (offset / 4 % 32);
-
-	if (width == 8)
-		__atomic_store_n(&page->value[offset / 8], value, __ATOMIC_RELEASE);
-	else
-		__atomic_store_n((uint32_t *)(void *)((char *)page->value + offset), (uint32_t)value, __ATOMIC_RELEASE);
-	if ((__atomic_load_n(&page->valid[offset / 128], __ATOMIC_RELAXED) & bits) != bits)
-		__atomic_fetch_or(&page->valid[offset / 128], bits, __ATOMIC_RELEASE);
-}
-
-void stub_mirror_clear(struct stub_mirror_page *page, unsigned offset, unsigned width)
-{
-	uint32_t bits = (width == 8 ? 3u : 1u) << (offset / 4 % 32);
-
-	__atomic_fetch_and(&page->valid[offset / 128], ~bits, __ATOMIC_SEQ_CST);
-}
-
-void stub_mirror_block(struct stub_mirror_page *page, bool blocked)
-{
-	__atomic_store_n(&page->blocked, blocked, __ATOMIC_SEQ_CST);
 }

@@ -5,14 +5,13 @@
  *
  * It has pages, each the values of the mirrored registers of one page of a BAR, and a directory: which page of which
  * file (device and inode of what the program has mapped) is shown by which of them. A device opened twice has two
- * files and one set of pages. Whoever maintains a page calls stub_mirror_set() on every change of a mirrored register
- * and stub_mirror_block() when the BAR stops or starts to answer. Registers whose load has a side effect are not to be
+ * files and one set of pages (base/mirror.h), which pci/ maintains. Registers whose load has a side effect are not to be
  * mirrored. Whoever can run a program under the stub can read all mirrored values.
  */
 #ifndef UVFIO_FRONT_STUB_MIRROR_H
 #define UVFIO_FRONT_STUB_MIRROR_H
 
-#include <stdbool.h>
+#include "base/mirror.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,15 +20,6 @@
 
 #define STUB_MIRROR_PAGES   1024
 #define STUB_MIRROR_ENTRIES 4096 /* a power of two, never more than half full */
-
-struct stub_mirror_page {
-	uint64_t value[512];  /* byte n of the BAR's page is byte n of this */
-	uint32_t valid[32];   /* a bit for each 4 bytes */
-	uint32_t blocked;     /* the BAR does not answer: not to be read from here */
-	uint32_t used;        /* allocated; of no interest to the reader */
-	uint32_t reserved[30];
-};
-_Static_assert(sizeof(struct stub_mirror_page) == 4352, "known to the stub");
 
 struct stub_mirror_entry {
 	uint64_t ino;         /* 0: free */
@@ -43,7 +33,7 @@ struct stub_mirror_file {
 	uint64_t seq;         /* odd while the directory changes */
 	uint64_t reserved[7];
 	struct stub_mirror_entry entry[STUB_MIRROR_ENTRIES];
-	struct stub_mirror_page page[STUB_MIRROR_PAGES];
+	struct mirror_page page[STUB_MIRROR_PAGES];
 };
 
 static inline uint32_t stub_mirror_hash(uint64_t ino, uint64_t offset)
@@ -51,7 +41,7 @@ static inline uint32_t stub_mirror_hash(uint64_t ino, uint64_t offset)
 	return (uint32_t)((ino * 0x9e3779b97f4a7c15ull ^ (offset >> 12) * 0xc2b2ae3d27d4eb4full) >> 32);
 }
 
-/* ---- the machine's side; all but stub_mirror_set and _block may be called from any thread, they lock ---- */
+/* ---- the machine's side; may be called from any thread ---- */
 
 struct stub_mirror;
 
@@ -63,23 +53,19 @@ void stub_mirror_destroy(struct stub_mirror *m);
 int stub_mirror_fd(const struct stub_mirror *m);
 size_t stub_mirror_size(const struct stub_mirror *m);
 
-/** stub_mirror_page_alloc - a page without any valid register; NULL: all are in use, do without */
-struct stub_mirror_page *stub_mirror_page_alloc(struct stub_mirror *m);
+/** stub_mirror_pool - for who maintains pages; and back */
+struct mirror_pool *stub_mirror_pool(struct stub_mirror *m);
+struct stub_mirror *stub_mirror_of(struct mirror_pool *pool);
+/** stub_mirror_page_alloc - a page without any valid register, blocked; NULL: all are in use, do without */
+struct mirror_page *stub_mirror_page_alloc(struct stub_mirror *m);
 /** stub_mirror_page_free - and all its places in the directory; NULL is fine */
-void stub_mirror_page_free(struct stub_mirror *m, struct stub_mirror_page *page);
+void stub_mirror_page_free(struct stub_mirror *m, struct mirror_page *page);
 /**
  * stub_mirror_bind - let @page be what lies at @offset (page-aligned) of file @dev, @ino
- * Return: 0, also if it was so already; -ENOSPC: such loads go by RPC as before
+ * Return: 0, also if it was so already; -EINVAL it is not of @m; -ENOSPC: such loads go by RPC as before
  */
-int stub_mirror_bind(struct stub_mirror *m, dev_t dev, ino_t ino, uint64_t offset, struct stub_mirror_page *page);
+int stub_mirror_bind(struct stub_mirror *m, dev_t dev, ino_t ino, uint64_t offset, struct mirror_page *page);
 /** stub_mirror_unbind - the file goes away: forget all its pages */
 void stub_mirror_unbind(struct stub_mirror *m, dev_t dev, ino_t ino);
-
-/** stub_mirror_set - @width 4 or 8, @offset in the page and aligned. Atomic for the reader. */
-void stub_mirror_set(struct stub_mirror_page *page, unsigned offset, unsigned width, uint64_t value);
-/** stub_mirror_clear - the register is not mirrored any more */
-void stub_mirror_clear(struct stub_mirror_page *page, unsigned offset, unsigned width);
-/** stub_mirror_block - once this returns no load that starts is answered from @page (or is again, with false) */
-void stub_mirror_block(struct stub_mirror_page *page, bool blocked);
 
 #endif

@@ -106,6 +106,7 @@ int super_file_create(struct super *s, struct file *f, const char *name, uint64_
 	sf->ino = st.st_ino;
 	sf->st_ino = st_ino ? st_ino : st.st_ino;
 	sf->text = text;
+	sf->mirror = s->mirror;
 	LIST_INIT(&sf->leases);
 	memcpy(sf->name, name, strlen(name) + 1);
 	file_insert(&s->files, sf);
@@ -116,8 +117,24 @@ void super_file_put(struct super_file *sf)
 {
 	if (!sf || !ref_put(&sf->ref))
 		return;
+	/* Nobody can bind it any more, and the pages are there until the file is released. */
+	if (atomic_load(&sf->mirrored))
+		stub_mirror_unbind(sf->mirror, sf->dev, sf->ino);
 	file_put(sf->file);
 	free(sf);
+}
+
+void super_file_mirror(struct super_file *sf, uint64_t offset)
+{
+	struct mirror_page *page;
+
+	if (!sf->mirror || !sf->file->ops->mirror)
+		return;
+	page = sf->file->ops->mirror(sf->file, offset);
+	if (!page)
+		return;
+	atomic_store(&sf->mirrored, true);
+	stub_mirror_bind(sf->mirror, sf->dev, sf->ino, offset, page);
 }
 
 struct super_file *super_file_by_ino(struct super *s, dev_t dev, uint64_t ino)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "file/tree.h"
 #include "front/mmio.h"
+#include "front/stub/mirror.h"
 #include "front/stub/stub.h"
 #include "front/supervisor/supervisor.h"
 #include <limits.h>
@@ -49,6 +50,8 @@ struct super_file {
 	uint64_t st_ino;            /* [I] what fstat says; 0: ino */
 	int wd;                     /* [I] */
 	bool text;                  /* [I] an attribute: may be redirected */
+	atomic_bool mirrored;       /* programs may find pages of it in the mirror: see super_file_mirror() */
+	struct stub_mirror *mirror; /* [I] */
 	TAILQ_ENTRY(super_file) all;      /* [files.lock] */
 	LIST_ENTRY(super_file) by_ino;    /* [files.lock] */
 	LIST_ENTRY(super_file) by_wd;     /* [files.lock] */
@@ -161,6 +164,7 @@ struct super {
 	uint64_t soft_files;        /* [I] RLIMIT_NOFILE as it was */
 	unsigned fd_base, fd_top;   /* [I] numbers of our descriptors in a program: [base, top) */
 	bool getfd, inject;         /* [I] what the host allows; inject may be cleared when it turns out not to */
+	struct stub_mirror *mirror; /* [I] NULL: none */
 	size_t notif_size;          /* [I] of the kernel's struct seccomp_notif */
 	struct super_files files;
 	struct super_pool pool;
@@ -315,6 +319,8 @@ static inline dev_t super_files_dev(const struct super *s)
 }
 struct super_file *super_file_by_ino(struct super *s, dev_t dev, uint64_t ino);
 void super_file_put(struct super_file *sf);
+/** super_file_mirror - loads from the page at @offset of @sf are answered in the program from now on, where possible */
+void super_file_mirror(struct super_file *sf, uint64_t offset);
 /** super_files_drain - release what has been closed. Context: no lock held */
 void super_files_drain(struct super *s);
 /**

@@ -237,12 +237,29 @@ int super_run_tree(struct tree *tree, struct log *log, const struct super_option
 	s->tree = tree;
 	s->log = log;
 	s->o = o;
+	s->mirror = o->mirror ? stub_mirror_of(o->mirror) : NULL;
 	rc = super_init(s);
 	if (rc == 0)
 		rc = run(s, argv, status);
 	super_fini(s);
 	free(s);
 	return rc;
+}
+
+int super_mirror_create(struct mirror_pool **out)
+{
+	struct stub_mirror *m;
+	int rc = stub_mirror_create(&m);
+
+	if (rc == 0)
+		*out = stub_mirror_pool(m);
+	return rc;
+}
+
+void super_mirror_destroy(struct mirror_pool *pool)
+{
+	if (pool)
+		stub_mirror_destroy(stub_mirror_of(pool));
 }
 
 int super_run(struct machine *m, const struct super_options *o, char *const argv[], int *status)

@@ -73,6 +73,9 @@ static int access_at(struct super_call *c, uint64_t addr, void *data, unsigned w
 		rc = page_of(&pl).kind == FILE_PAGE_PLAIN ? -EAGAIN : -EFAULT;
 	else
 		rc = pl.sf->file->ops->mmio(pl.sf->file, pl.offset, data, width, write);
+	/* A load that came here though it need not. */
+	if (rc == 0 && !write && !pl.lease && width <= 8)
+		super_file_mirror(pl.sf, ALIGN_DOWN(pl.offset, UVFIO_PAGE_SIZE));
 	super_file_put(pl.sf);
 	return rc == 0 || rc == -EAGAIN || rc == -ENXIO ? rc : -EFAULT;
 }
@@ -248,6 +251,11 @@ static long stub_hello(struct super_call *c)
 		return h.thunks_fd;
 	}
 	h.thunks_size = mmio_thunks_size(im->thunks);
+	if (c->s->mirror) {
+		h.mirror_fd = super_call_addfd(c, stub_mirror_fd(c->s->mirror), -1, O_CLOEXEC, false);
+		h.mirror_size = stub_mirror_size(c->s->mirror);
+		h.own_fd = c->s->fd_top;
+	}
 	mutex_lock(&p->lock);
 	p->image = im;
 	p->actions_known = true;

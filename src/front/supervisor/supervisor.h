@@ -12,11 +12,13 @@
 #include <stdio.h>
 
 struct machine;
+struct mirror_pool;
 struct tree;
 
 struct super_options {
 	const char *machine_file; /* for messages; NULL: the built-in machine */
 	bool quiet;               /* say nothing but errors on standard error */
+	struct mirror_pool *mirror; /* of super_mirror_create(), and the machine's; NULL: every load is carried to the machine */
 	/* For tests: pretend the host refuses something. Bits SUPER_WITHOUT_*. */
 	unsigned without;
 };
@@ -24,6 +26,15 @@ struct super_options {
 #define SUPER_WITHOUT_INJECT  BIT(1) /* ptrace: no stub, no redirected attributes */
 #define SUPER_WITHOUT_PROCMAP BIT(2) /* PROCMAP_QUERY: read /proc/PID/maps */
 #define SUPER_WITHOUT_MEM     BIT(3) /* /proc/PID/mem */
+
+/**
+ * super_mirror_create - memory of the machine that programs can look at, for registers without side effects
+ * Give it to machine_create() and super_run(). Who can run a program there can read all such registers.
+ * Return: 0; -ENOMEM, -EMFILE ...
+ */
+int super_mirror_create(struct mirror_pool **out);
+/** super_mirror_destroy - after the machine; NULL is fine */
+void super_mirror_destroy(struct mirror_pool *pool);
 
 /**
  * super_run - run a program and all its descendants on a machine, until the last of them has ended

@@ -6,7 +6,7 @@
  * then does to COMMAND, the power state, or by a reset decides whether BARs answer: memory_lock is held for
  * write over each such change and for read over each access, so an access sees the device before or after it
  * and never in between. Plain memory that programs have mapped cannot take the lock: it is cut off instead,
- * under the same lock (mem_shm_block()).
+ * under the same lock (mem_shm_block()). Neither can programs that read mirrored registers (pci_mirror_block()).
  *
  * Left for later: runtime power management of devices that are not open.
  */
@@ -22,6 +22,7 @@ bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
 
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v)
 {
+	pci_mirror_block(v->pdev, true);
 	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++) {
 		const struct pci_bar *bar = pci_bar(v->pdev, i);
 
@@ -42,6 +43,7 @@ void vfio_pci_memory_update_locked(struct vfio_pci_device *v)
 		if (bar->shm)
 			mem_shm_unblock(bar->shm);
 	}
+	pci_mirror_block(v->pdev, false);
 }
 
 /* ---- registers around a use ---- */
@@ -216,6 +218,7 @@ void vfio_pci_device_close(struct vfio_device *vdev)
 	vfio_pci_low_power_end(v);
 	rwlock_write(&v->memory_lock);
 	vfio_pci_set_power_locked(v, 0);
+	pci_mirror_block(v->pdev, true);
 	rwlock_unlock(&v->memory_lock);
 	master_clear(v);
 	vfio_pci_irqs_disable(v);

@@ -241,6 +241,7 @@ static const struct vfio_device_ops vfio_pci_device_ops = {
 	.mmap = vfio_pci_device_mmap,
 	.page = vfio_pci_device_page,
 	.mmio = vfio_pci_device_mmio,
+	.mirror = vfio_pci_device_mirror,
 	.dma_target = vfio_pci_device_dma_target,
 	.feature = vfio_pci_device_feature,
 	.request = vfio_pci_device_request,

@@ -165,6 +165,17 @@ int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, 
 	return 0;
 }
 
+/* What it says is blocked with the rest of memory, core.c. */
+struct mirror_page *vfio_pci_device_mirror(struct vfio_device *vdev, uint64_t offset)
+{
+	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
+	uint64_t index = offset >> VFIO_PCI_OFFSET_SHIFT;
+
+	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
+		return NULL;
+	return pci_bar_mirror_page(v->pdev, (unsigned)index, offset & VFIO_PCI_OFFSET_MASK);
+}
+
 int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);

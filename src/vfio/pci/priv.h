@@ -172,6 +172,7 @@ bool vfio_pci_bar_mappable(struct vfio_pci_device *v, unsigned bar);
 int vfio_pci_device_mmap(struct vfio_device *vdev, struct task *t, const struct file_mmap *m);
 void vfio_pci_device_page(struct vfio_device *vdev, uint64_t offset, struct file_page *out);
 int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write);
+struct mirror_page *vfio_pci_device_mirror(struct vfio_device *vdev, uint64_t offset);
 int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length);
 
 /* ---- intr.c, msi.c, intx.c ---- */

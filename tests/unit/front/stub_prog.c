@@ -318,8 +318,10 @@ static uint32_t mirrored(uint32_t want)
 
 	for (int i = 0; i < 50; i++)
 		CHECK(R32(0x48) == want);
+	before = R32(0x30) - before - 1;
+	/* not of the register's width: the device's own affair */
 	CHECK(*(volatile uint8_t *)(bar + 0x49) == (uint8_t)(want >> 8));
-	return R32(0x30) - before - 1;
+	return before;
 }
 
 static void mirror(void)
@@ -332,16 +334,16 @@ static void mirror(void)
 		R32(0x48) = v;
 		CHECK(R32(0x48) == v);
 	}
-	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	CHECK(mirrored(0x123f) == (works ? 0 : 50));
 	/* the stub's descriptor closed, and taken by a file of ours */
 	for (fd = 3; fd < 1000; fd++)
 		close(fd);
-	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	CHECK(mirrored(0x123f) == (works ? 0 : 50));
 	fd = open("/dev/null", O_RDONLY);
 	CHECK(fd == 3);
 	for (int i = 600; i < 1000; i++)
 		CHECK(dup2(fd, i) == i);
-	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	CHECK(mirrored(0x123f) == (works ? 0 : 50));
 	for (int i = 600; i < 1000; i++)
 		CHECK(fcntl(i, F_GETFD) == 0 || (fcntl(i, F_GETFD) & FD_CLOEXEC));
 	/* a child looks at its own memory, not at its parent's */
@@ -349,11 +351,11 @@ static void mirror(void)
 	if (!p) {
 		volatile uint8_t *old = bar;
 
-		CHECK(mirrored(0x123f) == (works ? 0 : 51));
+		CHECK(mirrored(0x123f) == (works ? 0 : 50));
 		CHECK(mremap((void *)old, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)0x600000000000) ==
 		      (void *)0x600000000000);
 		bar = (volatile uint8_t *)0x600000000000;
-		CHECK(mirrored(0x123f) == (works ? 0 : 51));
+		CHECK(mirrored(0x123f) == (works ? 0 : 50));
 		_exit(9);
 	}
 	waitpid(p, &st, 0);
@@ -370,9 +372,9 @@ static void mirror(void)
 	waitpid(p, &st, 0);
 	CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGBUS);
 	R32(0x50) = 1;
-	CHECK(mirrored(0x123f) == 51);
+	CHECK(mirrored(0x123f) == 50);
 	R32(0x50) = 0;
-	CHECK(mirrored(0x123f) == (works ? 0 : 51));
+	CHECK(mirrored(0x123f) == (works ? 0 : 50));
 }
 
 static volatile sig_atomic_t ticks;

@@ -50,7 +50,7 @@ static struct {
 	uint32_t reads20, writes38, accesses;
 	int plain;
 	struct stub_mirror *mirror;
-	struct stub_mirror_page *page; /* shows register 0x48 */
+	struct mirror_page *page; /* shows register 0x48 */
 	unsigned decodes, hellos, rpcs;
 	int ready;
 } sup;
@@ -139,9 +139,9 @@ static void device_write(int64_t offset, unsigned width, const uint8_t *buf)
 	if (offset == 0x38)
 		sup.writes38++;
 	if (offset == 0x48)
-		stub_mirror_set(sup.page, 0x48, 4, *(const uint32_t *)(const void *)buf);
+		mirror_set(sup.page, 0x48, 4, *(const uint32_t *)(const void *)buf);
 	if (offset == 0x50)
-		stub_mirror_block(sup.page, buf[0]);
+		mirror_block(sup.page, buf[0]);
 	memcpy(sup.reg + offset, buf, width);
 }
 
@@ -482,7 +482,8 @@ static int run_program(const char *path)
 	assert_int_equal(stub_mirror_create(&sup.mirror), 0);
 	sup.page = stub_mirror_page_alloc(sup.mirror);
 	assert_non_null(sup.page);
-	stub_mirror_set(sup.page, 0x48, 4, 0);
+	mirror_set(sup.page, 0x48, 4, 0);
+	mirror_block(sup.page, false);
 	sup.reg[0x4c] = have_procmap_query();
 	sup.plain = memfd_create("plain", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(sup.plain, PAGE), 0);
@@ -560,7 +561,7 @@ static void go_program(void **state)
 static void directory(void **state)
 {
 	struct stub_mirror *m;
-	struct stub_mirror_page *a, *b;
+	struct mirror_page *a, *b;
 	const struct stub_mirror_file *f;
 	unsigned n, found = 0;
 

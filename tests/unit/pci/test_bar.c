@@ -111,6 +111,10 @@ static void mirrors(void **state)
 	pci_mirror_clear(d, TOY_REGS, 12, 4);
 	assert_false(pci_bar_mirror(d, TOY_REGS, 8, &got, 8));
 	assert_true(pci_bar_mirror(d, TOY_REGS, 8, &got, 4));
+	/* two registers of 4 bytes are not one of 8 */
+	pci_mirror_set(d, TOY_REGS, 0x100, &half, 4);
+	pci_mirror_set(d, TOY_REGS, 0x104, &half, 4);
+	assert_false(pci_bar_mirror(d, TOY_REGS, 0x100, &got, 8));
 	/* odd shapes, other BARs, the outside: ask the model */
 	assert_false(pci_bar_mirror(d, TOY_REGS, 8, &got, 2));
 	assert_false(pci_bar_mirror(d, TOY_REGS, 10, &got, 4));
@@ -118,6 +122,27 @@ static void mirrors(void **state)
 	assert_false(pci_bar_mirror(d, TOY_REGS, 0x10000, &got, 4));
 	assert_false(pci_bar_mirror(d, 9, 0, &got, 4));
 	pci_mirror_set(d, TOY_MEM, 0, &v, 8);
+}
+
+/* Programs may look once they are allowed to, at pages made before and since. */
+static void mirror_blocks(void **state)
+{
+	uint32_t v = 0x12345678;
+	uint64_t got;
+
+	pci_mirror_set(d, TOY_REGS, 8, &v, 4);
+	assert_null(pci_bar_mirror_page(d, TOY_REGS, 0x1000));
+	assert_false(mirror_load(pci_bar_mirror_page(d, TOY_REGS, 0), 8, 4, &got));
+	pci_mirror_block(d, false);
+	pci_mirror_set(d, TOY_REGS, 0x1000, &v, 4); /* the table: not the model's */
+	assert_null(pci_bar_mirror_page(d, TOY_REGS, 0x1000));
+	pci_mirror_set(d, TOY_REGS, 0x1c10, &v, 4);
+	assert_true(mirror_load(pci_bar_mirror_page(d, TOY_REGS, 0), 8, 4, &got));
+	assert_true(mirror_load(pci_bar_mirror_page(d, TOY_REGS, 0x1fff), 0xc10, 4, &got));
+	assert_int_equal(got, v);
+	pci_mirror_block(d, true);
+	assert_false(mirror_load(pci_bar_mirror_page(d, TOY_REGS, 0), 8, 4, &got));
+	assert_false(mirror_load(pci_bar_mirror_page(d, TOY_REGS, 0x1000), 0xc10, 4, &got));
 }
 
 static void placement(void **state)
@@ -170,6 +195,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(plain, start, box_stop),
 		cmocka_unit_test_setup_teardown(msix_interception, start, box_stop),
 		cmocka_unit_test_setup_teardown(mirrors, start, box_stop),
+		cmocka_unit_test_setup_teardown(mirror_blocks, start, box_stop),
 		cmocka_unit_test_setup_teardown(placement, start, box_stop),
 		cmocka_unit_test_setup_teardown(unplugged, start, box_stop),
 	};
