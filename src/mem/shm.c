@@ -131,8 +131,7 @@ void mem_shm_unblock(struct mem_shm *shm)
 	SCOPED_WRITE(&shm->lock);
 	if (!shm->blocked)
 		return;
-	if (ftruncate(shm->fd, (off_t)shm->length) < 0)
-		assert(!"memfd cannot grow to the length it had");
+	/* In order, each page beyond the end: it can be touched when its contents are there, and not before. */
 	for (size_t w = 0; w < held_words(shm); w++) {
 		uint64_t bits = atomic_exchange(&shm->held[w], 0);
 
@@ -148,6 +147,8 @@ void mem_shm_unblock(struct mem_shm *shm)
 			bits = n == 64 ? 0 : bits & ~((BIT64(n) - 1) << first);
 		}
 	}
+	if (ftruncate(shm->fd, (off_t)shm->length) < 0)
+		assert(!"memfd cannot grow to the length it had");
 	madvise(shm->aside, shm->length, MADV_DONTNEED);
 	shm->blocked = false;
 }
