@@ -151,19 +151,20 @@ static _Atomic(struct trap_old *) trap_old[2]; /* [maps.lock] to change */
 
 /*
  * Not ours: what would have happened without us. The handler that had the signal before us may itself pass on to us,
- * if it was installed after us and we took the signal again: then it is the turn of the one before it. @first: the
- * kernel called us, and not another handler, so what is remembered is of a handler that has jumped away.
+ * if it was installed after us and we took the signal again: then it is the turn of the one before it. That call comes
+ * from further down the stack than @frame was; if not, what is remembered is of a handler that has jumped away.
  */
-static void trap_pass_on(int sig, siginfo_t *info, void *uc, bool first)
+static void trap_pass_on(int sig, siginfo_t *info, void *uc, char *frame)
 {
 	static _Thread_local struct {
 		struct trap_old *to;
 		void *uc;
+		char *frame;
 	} passing;
 	struct trap_old *old = atomic_load(&trap_old[sig == SIGBUS]);
 	bool sent = info->si_code <= 0; /* by kill() and the like */
 
-	if (!first && passing.to && passing.uc == uc)
+	if (passing.to && passing.uc == uc && frame < passing.frame)
 		old = passing.to->older;
 	if (old && old->sa.sa_handler == SIG_IGN && sent)
 		return;
@@ -175,6 +176,7 @@ static void trap_pass_on(int sig, siginfo_t *info, void *uc, bool first)
 	}
 	passing.to = old;
 	passing.uc = uc;
+	passing.frame = frame;
 	if (old->sa.sa_flags & SA_SIGINFO)
 		old->sa.sa_sigaction(sig, info, uc);
 	else
@@ -197,12 +199,10 @@ bool capi_trap(int sig, siginfo_t *info, void *ctx)
 
 static void trap_handler(int sig, siginfo_t *info, void *uc)
 {
-	/* The kernel puts the return address right below the context. */
-	bool first = (char *)__builtin_frame_address(0) + 16 == (char *)uc;
 	int saved = errno;
 
 	if (!capi_trap(sig, info, uc))
-		trap_pass_on(sig, info, uc, first);
+		trap_pass_on(sig, info, uc, __builtin_frame_address(0));
 	errno = saved;
 }
 
