@@ -145,6 +145,8 @@ struct dev *dev_find(struct bus *bus, const char *name);
 struct drv *dev_driver(struct dev *dev);
 /** dev_for_each - call @fn with a reference held, in the order of dev_add(); stops at its first non-zero result */
 int dev_for_each(struct bus *bus, int (*fn)(struct dev *dev, void *ctx), void *ctx);
+/** dev_override_name - the driver_override, cut to @size; false: none is set */
+bool dev_override_name(struct dev *dev, char *buf, size_t size);
 /** dev_overridden - is a driver_override set? */
 bool dev_overridden(struct dev *dev);
 /** dev_override - set or clear (NULL) driver_override, as the sysfs file does. -ENOMEM; -EINVAL too long */

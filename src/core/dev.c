@@ -75,6 +75,14 @@ static const struct attr dev_attrs[] = {
 	ATTR_END
 };
 
+bool dev_override_name(struct dev *dev, char *buf, size_t size)
+{
+	SCOPED_LOCK(&dev->bus->lock);
+	if (dev->override)
+		snprintf(buf, size, "%s", dev->override);
+	return dev->override != NULL;
+}
+
 bool dev_overridden(struct dev *dev)
 {
 	SCOPED_LOCK(&dev->bus->lock);

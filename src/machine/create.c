@@ -47,6 +47,8 @@ static int create_layers(struct machine *m, struct mirror_pool *mirror)
 	if (!rc)
 		rc = vfio_pci_create(m->vfio, m->pci, m->bus, &p->vfio_pci, &m->vfio_pci);
 	if (!rc)
+		rc = machine_refused_create(m);
+	if (!rc)
 		rc = machine_drivers_register(m);
 	if (!rc)
 		rc = machine_live_create(m);
@@ -269,6 +271,7 @@ void machine_destroy(struct machine *m)
 		bus_destroy(m->bus);
 	if (m->iommu)
 		iommu_destroy(m->iommu);
+	machine_refused_destroy(m);
 	if (m->tree)
 		tree_destroy(m->tree);
 	if (m->mem)

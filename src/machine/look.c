@@ -119,6 +119,50 @@ int machine_picture_take(struct machine *m, struct machine_picture *p)
 	return 0;
 }
 
+struct name_list {
+	char (*name)[16];
+	unsigned n, room;
+};
+
+static int collect_name(void *ctx, const char *name, const struct node_stat *st)
+{
+	struct name_list *l = ctx;
+	void *more;
+
+	if (l->n == l->room) {
+		more = realloc(l->name, (l->room * 2 + 8) * sizeof(*l->name));
+		if (!more)
+			return -ENOMEM;
+		l->name = more;
+		l->room = l->room * 2 + 8;
+	}
+	snprintf(l->name[l->n++], sizeof(*l->name), "%s", name);
+	return 0;
+}
+
+int machine_picture_group(struct machine *m, unsigned group_id, struct machine_picture *p)
+{
+	struct name_list names = { 0 };
+	char path[64];
+	int rc;
+
+	*p = (struct machine_picture){ 0 };
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%u/devices", group_id);
+	rc = tree_list(m->tree, path, collect_name, &names);
+	if (!rc) {
+		p->at = calloc(names.n + 1, sizeof(*p->at));
+		rc = p->at ? 0 : -ENOMEM;
+	}
+	for (unsigned i = 0; !rc && i < names.n; i++) {
+		struct pci_dev *d = pci_find(m->pci, names.name[i]);
+
+		if (d)
+			fill(m, &p->at[p->n++], d);
+	}
+	free(names.name);
+	return rc;
+}
+
 void machine_picture_drop(struct machine_picture *p)
 {
 	for (unsigned i = 0; i < p->n; i++) {

@@ -12,6 +12,7 @@
 #include "vfio/pci/vfio_pci.h"
 
 struct machine_live;
+struct machine_refused;
 
 /* A registered host driver. */
 struct machine_host_driver {
@@ -39,6 +40,7 @@ struct machine {
 	const struct machine_node **nodes; /* the functions of the file, by address */
 	unsigned nnodes;
 	struct machine_live *live;
+	struct machine_refused *refused;
 	struct vfio_emu **emulated; /* ended by NULL */
 };
 
@@ -56,6 +58,10 @@ const struct machine_node *machine_node_at(struct machine *m, const char *addres
 /* ---- live.c: /sys/kernel/uvfio, the running machine as its programs can ask it ---- */
 int machine_live_create(struct machine *m);
 void machine_live_destroy(struct machine *m);
+
+/* ---- refused.c: the log says why something was refused ---- */
+int machine_refused_create(struct machine *m);
+void machine_refused_destroy(struct machine *m);
 
 /* ---- look.c: a consistent-enough picture of the running machine, for list and explain ---- */
 
@@ -76,6 +82,8 @@ struct machine_picture {
 
 /** machine_picture_take - look at every function now. -ENOMEM */
 int machine_picture_take(struct machine *m, struct machine_picture *p);
+/** machine_picture_group - look at the members of one group now; no parents. -ENOENT no such group; -ENOMEM */
+int machine_picture_group(struct machine *m, unsigned group_id, struct machine_picture *p);
 void machine_picture_drop(struct machine_picture *p);
 /** machine_picture_find - by "0000:01:00.0" or "01:00.0"; NULL: none */
 struct machine_look *machine_picture_find(struct machine_picture *p, const char *bdf);

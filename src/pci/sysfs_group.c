@@ -10,6 +10,7 @@
 
 struct pci_sysfs_group {
 	struct iommu_group *group; /* a reference */
+	struct log *log;
 	unsigned members;          /* [hotplug] */
 };
 
@@ -52,6 +53,9 @@ static ssize_t type_store(void *priv, struct task *t, const char *buf, size_t n)
 	if (!type && !type_is(buf, "auto"))
 		return -EINVAL;
 	rc = iommu_group_set_type(s->group, type);
+	if (rc == -EPERM)
+		log_msg(s->log, LOG_WARN, "iommu group %u: its type stays %s as long as a driver or a user has the group",
+			iommu_group_id(s->group), iommu_group_type(s->group));
 	return rc ? rc : (ssize_t)n;
 }
 
@@ -111,6 +115,7 @@ static int group_get(struct pci *pci, struct iommu_group *g, struct pci_sysfs_gr
 	if (!s)
 		return -ENOMEM;
 	s->group = iommu_group_get(g);
+	s->log = pci->log;
 	s->members = 1;
 	group_path(s, path);
 	rc = tree_attrs(pci->tree, path, group_attrs, s);

@@ -235,6 +235,16 @@ void vfio_destroy(struct vfio *vfio)
 	free(vfio);
 }
 
+bool vfio_unsafe_interrupts(struct vfio *vfio)
+{
+	return atomic_load(&vfio->allow_unsafe_interrupts);
+}
+
+bool vfio_noiommu_on(struct vfio *vfio)
+{
+	return atomic_load(&vfio->noiommu);
+}
+
 void vfio_watch_refused(struct vfio *vfio, vfio_refused_fn fn, void *ctx)
 {
 	vfio->refused = fn;

@@ -152,6 +152,10 @@ struct vfio_user {
 	int64_t since;   /* CLOCK_REALTIME ns */
 	bool group_open, device_open;
 };
+/** vfio_unsafe_interrupts, vfio_noiommu_on - the parameters of /sys/module as they are now */
+bool vfio_unsafe_interrupts(struct vfio *vfio);
+bool vfio_noiommu_on(struct vfio *vfio);
+
 enum vfio_refusal {
 	VFIO_REFUSED_OPEN,  /* the group's node: somebody has it open */
 	VFIO_REFUSED_CLAIM, /* SET_CONTAINER */

@@ -261,6 +261,11 @@ static bool is_denied(const struct pci_dev *d)
 	return false;
 }
 
+bool vfio_pci_denied(struct vfio_pci *vp, const struct pci_dev *d)
+{
+	return is_denied(d) && !vp->disable_denylist;
+}
+
 static struct vfio_pci_device *device_create(struct vfio_pci *vp, struct pci_dev *d)
 {
 	struct vfio_pci_device *v = calloc(1, sizeof(*v));
@@ -301,7 +306,7 @@ static int driver_probe(struct drv *drv, struct dev *dev)
 	struct vfio_pci_device *v;
 	int rc;
 
-	if (is_denied(d) && !vp->disable_denylist) {
+	if (vfio_pci_denied(vp, d)) {
 		log_msg(vp->log, LOG_WARN, "%s: on the denylist of vfio-pci; disable_denylist=1 allows it", dev->name);
 		return -EINVAL;
 	}

@@ -19,4 +19,7 @@ int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const s
 /** vfio_pci_destroy - unregister; blocks until all its devices are given up; NULL is fine */
 void vfio_pci_destroy(struct vfio_pci *vp);
 
+/** vfio_pci_denied - is @d on the denylist, and the list in force? */
+bool vfio_pci_denied(struct vfio_pci *vp, const struct pci_dev *d);
+
 #endif

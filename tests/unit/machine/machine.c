@@ -150,16 +150,19 @@ static void list(void **state)
 static const char refused[] =
 "Group 2 cannot be given to a user now.\n"
 "  02:00.1 (8086:10c9) is bound to \"nic\", which does DMA through the kernel: the group would have two owners.\n"
+"    It maps registers too: a user's devices could write to them peer to peer, past the IOMMU.\n"
 "  02:00.0 and 02:00.1 share a group because root port 00:02.0 has no ACS (missing: SV RR CR UF),\n"
 "  so either could reach the other's memory peer to peer.\n"
 "  02:00.0 and 02:00.1 are functions of one device without ACS: they could reach each other inside it.\n"
-"  00:02.0 is bound to pcieport: that is fine, pcieport does no DMA of its own.\n"
+"  00:02.0 is bound to pcieport: that is fine, pcieport does no DMA of its own and maps no registers.\n"
 "  02:00.0 has no driver: that is fine.\n"
 "To give the group to a user:\n"
 "  echo 0000:02:00.1 > /sys/bus/pci/drivers/nic/unbind            # then it stays driverless, or\n"
 "  echo vfio-pci > /sys/bus/pci/devices/0000:02:00.1/driver_override && echo 0000:02:00.1 > /sys/bus/pci/drivers_probe\n"
 "  echo vfio-pci > /sys/bus/pci/devices/0000:02:00.0/driver_override && echo 0000:02:00.0 > /sys/bus/pci/drivers_probe\n"
-"To have 02:00.0 alone: put it by itself below 00:01.0, which has ACS.\n";
+"02:00.0 and 02:00.1 stay together in any slot, unless the device itself has ACS (acs: full in the machine file).\n"
+"To have 02:00.0 and 02:00.1 alone: below 00:01.0, which has ACS, with nothing else.\n"
+"Or give 00:02.0 ACS: acs: full in the machine file; a real board has it or not.\n";
 
 static void explain(void **state)
 {
