@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The I/OAT model, used as DPDK's and Linux's drivers use it. */
 #include "fake_pci.h"
-#include <unistd.h>
 
 enum { CHANCTRL = 0x80, CHANCMD = 0x84, DMACOUNT = 0x86, CHANSTS = 0x88, CHAINADDR = 0x90, CHANCMP = 0x98, CHANERR = 0xa8 };
 enum { ACTIVE, DONE, SUSPENDED, HALTED, ARMED };
@@ -147,8 +146,7 @@ static void run_recovered(struct pci_dev *d, unsigned count)
 {
 	store(d, DMACOUNT, count, 2);
 	assert_int_not_equal(load(d, CHANSTS, 8) & 7, HALTED);
-	while ((load(d, CHANSTS, 8) & 7) == 0)
-		usleep(1000);
+	pci_worker_drain(&d->worker);
 }
 
 static void errors(void **state)
