@@ -37,6 +37,11 @@ enum edu_reg {
 	EDU_DMA_COMMAND = 0x98,
 };
 
+/* Registers that programs may load by themselves. */
+#define EDU_SHOWN 9
+static const uint8_t edu_shown[EDU_SHOWN] = { EDU_ID, EDU_LIVENESS, EDU_FACTORIAL, EDU_STATUS, EDU_IRQ,
+					      EDU_DMA_SRC, EDU_DMA_DST, EDU_DMA_COUNT, EDU_DMA_COMMAND };
+
 #define EDU_ID_VALUE         0x010000ed
 #define EDU_STATUS_COMPUTING BIT(0)
 #define EDU_STATUS_IRQ       BIT(7) /* interrupt when the factorial is done */
@@ -68,6 +73,7 @@ struct edu {
 	uint32_t status;           /* [l] */
 	uint32_t irq;              /* [l] */
 	struct edu_dma dma;        /* [l] */
+	uint64_t shown[EDU_SHOWN]; /* [l] what programs see of edu_shown[]; bit 32: anything */
 	uint8_t buffer[EDU_BUFFER_SIZE]; /* [w] */
 };
 
@@ -102,13 +108,13 @@ static uint64_t edu_load_locked(struct edu *e, uint64_t offset)
 /* Loads of 4 bytes need not come to edu_read(). */
 static void edu_show_locked(struct edu *e)
 {
-	static const uint8_t shown[] = { EDU_ID, EDU_LIVENESS, EDU_FACTORIAL, EDU_STATUS, EDU_IRQ,
-					 EDU_DMA_SRC, EDU_DMA_DST, EDU_DMA_COUNT, EDU_DMA_COMMAND };
+	for (size_t i = 0; i < EDU_SHOWN; i++) {
+		uint64_t value = (uint32_t)edu_load_locked(e, edu_shown[i]) | BIT64(32);
 
-	for (size_t i = 0; i < sizeof(shown); i++) {
-		uint64_t value = edu_load_locked(e, shown[i]);
-
-		pci_mirror_set(e->dev, 0, shown[i], &value, 4);
+		if (value == e->shown[i])
+			continue;
+		e->shown[i] = value;
+		pci_mirror_set(e->dev, 0, edu_shown[i], &value, 4);
 	}
 }
 

@@ -94,6 +94,17 @@ void *memcpy(void *dst, const void *src, size_t n)
 {
 	void *d = dst;
 
+	/* What is copied here mostly fits in a register or a few, and starting "rep" costs more than that. */
+	for (; n >= 8 && n <= 64; n -= 8, d = (char *)d + 8, src = (const char *)src + 8)
+		*(uint64_t __attribute__((may_alias, aligned(1))) *)d =
+			*(const uint64_t __attribute__((may_alias, aligned(1))) *)src;
+	if (n == 4) {
+		*(uint32_t __attribute__((may_alias, aligned(1))) *)d =
+			*(const uint32_t __attribute__((may_alias, aligned(1))) *)src;
+		return dst;
+	}
+	if (!n)
+		return dst;
 	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
 	return dst;
 }

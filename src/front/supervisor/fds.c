@@ -17,10 +17,9 @@ static int ask(struct super_call *c, int fd, struct stat *st)
 
 static uint64_t remembered(struct super_proc *p, int fd)
 {
-	unsigned i = (unsigned)fd - p->s->fd_base;
+	atomic_ullong *fds = atomic_load(&p->fds);
 
-	SCOPED_LOCK(&p->lock);
-	return fd < (int)p->s->fd_base || fd >= (int)p->s->fd_top || !p->fds ? 0 : p->fds[i];
+	return fd < (int)p->s->fd_base || fd >= (int)p->s->fd_top || !fds ? 0 : fds[(unsigned)fd - p->s->fd_base];
 }
 
 static void remember(struct super_proc *p, int fd, uint64_t ino)

@@ -25,6 +25,7 @@ struct super_worker {
 	struct super *s;
 	struct thread thread;
 	atomic_int tid;
+	unsigned long long seq; /* its own: of the pool, while it answered last */
 	bool ended;     /* [pool.lock] may be joined */
 };
 
@@ -71,17 +72,20 @@ int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send
 
 /* ---- the lead ---- */
 
-/* Give the lead away, waking or making who takes it. False: there is nobody, keep it. */
-static bool lead_pass_locked(struct super *s)
+/*
+ * Give the lead away, waking or making who takes it, unless the leader has finished answering meanwhile (it is the one
+ * who makes seq even otherwise, with no lock). @seq: odd, of the call at which it was seen.
+ */
+static void lead_pass_locked(struct super *s, unsigned long long seq)
 {
 	struct super_pool *p = &s->pool;
 
 	if (p->idle == 0 && worker_start_locked(s) != 0)
-		return false;
+		return;
+	if (!atomic_compare_exchange_strong(&p->seq, &seq, seq + 1))
+		return;
 	p->leader = NULL;
-	atomic_fetch_add(&p->seq, 1);
 	cond_signal(&p->wanted);
-	return true;
 }
 
 void super_call_may_block(struct super_call *c)
@@ -90,7 +94,7 @@ void super_call_may_block(struct super_call *c)
 
 	SCOPED_LOCK(&p->lock);
 	if (p->leader == c->worker)
-		lead_pass_locked(c->s);
+		lead_pass_locked(c->s, c->worker->seq);
 }
 
 bool super_pool_tick(struct super *s)
@@ -105,8 +109,8 @@ bool super_pool_tick(struct super *s)
 	}
 	if (now % 2) {
 		SCOPED_LOCK(&p->lock);
-		if (p->leader && atomic_load(&p->seq) == now)
-			lead_pass_locked(s);
+		if (p->leader)
+			lead_pass_locked(s, now);
 		return true;
 	}
 	if (p->quiet++ < 20)
@@ -136,25 +140,23 @@ static bool lead_take(struct super_worker *w)
 	return true;
 }
 
-static void lead_begin(struct super *s)
+static void lead_begin(struct super_worker *w)
 {
+	struct super *s = w->s;
 	uint64_t one = 1;
 
-	atomic_fetch_add(&s->pool.seq, 1);
+	w->seq = atomic_fetch_add(&s->pool.seq, 1) + 1;
 	if (!atomic_load(&s->pool.armed) && !atomic_exchange(&s->pool.armed, true))
 		(void)!write(s->watchdog, &one, sizeof(one));
 }
 
-/* The leader has answered. When the lead is gone already, its successor counts. */
+/* The leader has answered. When the lead is gone already, seq has gone on with it. */
 static bool lead_end(struct super_worker *w)
 {
 	struct super_pool *p = &w->s->pool;
+	unsigned long long seq = w->seq;
 
-	SCOPED_LOCK(&p->lock);
-	if (p->leader != w)
-		return false;
-	atomic_fetch_add(&p->seq, 1);
-	return !p->stop;
+	return atomic_compare_exchange_strong(&p->seq, &seq, seq + 1) && !atomic_load(&p->stop);
 }
 
 /* ---- one notification ---- */
@@ -198,8 +200,7 @@ static void call_answer(struct super_call *c)
 
 static bool pool_stopping(struct super *s)
 {
-	SCOPED_LOCK(&s->pool.lock);
-	return s->pool.stop;
+	return atomic_load(&s->pool.stop);
 }
 
 /* The next notification. False: there will be none. */
@@ -234,7 +235,7 @@ static void worker_lead(struct super_worker *w, struct seccomp_notif *n)
 				cond_wait(&s->pool.wanted, &s->pool.lock);
 			return;
 		}
-		lead_begin(s);
+		lead_begin(w);
 		call_answer(&c);
 	} while (lead_end(w));
 }

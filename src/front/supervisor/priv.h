@@ -104,6 +104,7 @@ struct super_mm {
 	int mem;                    /* /proc/PID/mem; -1 */
 	int maps;                   /* /proc/PID/maps; -1 */
 	int pidfd;                  /* -1 */
+	atomic_bool checked;        /* opened for a caller that was alive afterwards */
 	atomic_bool stale;          /* the process runs another image now */
 };
 
@@ -122,7 +123,7 @@ struct super_proc {
 	struct mutex lock;          /* RANK_SUPER_PROC */
 	struct super_mm *mm;        /* [lock] NULL until somebody needs it */
 	struct super_image *image;  /* [lock] */
-	uint64_t *fds;              /* [lock] inode behind descriptor fd_base + i; 0: not known */
+	_Atomic(atomic_ullong *) fds; /* written [lock], stays: inode behind descriptor fd_base + i; 0: not known */
 	unsigned next_fd;           /* [lock] where to look for a free number */
 	enum super_tri stub;        /* [lock] */
 	bool actions_known;         /* [lock] */
@@ -144,9 +145,9 @@ struct super_pool {
 	struct cond wanted;         /* no leader: somebody lead */
 	struct super_worker *leader; /* [lock] who waits for, or answers, the next notification */
 	unsigned idle, workers;     /* [lock] */
-	bool stop;                  /* [lock] */
+	atomic_bool stop;           /* written [lock] */
 	LIST_HEAD(, super_worker) all; /* [lock] */
-	atomic_ullong seq;          /* odd: the leader is answering */
+	atomic_ullong seq;          /* odd: the leader is answering; who makes it even has, or has passed, the lead */
 	atomic_bool armed;          /* the watchdog looks at seq */
 	unsigned long long seen;    /* the watchdog's own: seq at the last tick, */
 	unsigned quiet;             /* and ticks without a change */

@@ -270,8 +270,9 @@ void super_proc_execed(struct super_proc *p)
 	im = p->image;
 	p->mm = NULL;
 	p->image = NULL;
-	free(p->fds); /* close-on-exec ones are gone; the others are found again */
-	p->fds = NULL;
+	/* close-on-exec ones are gone; the others are found again */
+	for (unsigned i = 0; p->fds && i < p->s->fd_top - p->s->fd_base; i++)
+		p->fds[i] = 0;
 	p->stub = SUPER_UNKNOWN;
 	/* Handlers are reset, what was ignored stays ignored. */
 	for (unsigned i = 0; i < ARRAY_SIZE(p->action); i++) {

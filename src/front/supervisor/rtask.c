@@ -97,8 +97,14 @@ struct task *super_call_task(struct super_call *c)
 
 	if (c->task_made)
 		return &st->t;
-	if (!p || super_proc_mm(p, &st->smm) || !super_call_valid(c))
+	if (!p || super_proc_mm(p, &st->smm))
 		return NULL;
+	/* What was opened by number may have been another's, if the caller died meanwhile. */
+	if (!atomic_load(&st->smm->checked)) {
+		if (!super_call_valid(c))
+			return NULL;
+		atomic_store(&st->smm->checked, true);
+	}
 	st->call = c;
 	st->t.ops = &remote_ops;
 	st->t.mm = &st->smm->mm;
