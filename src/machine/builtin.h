@@ -22,6 +22,7 @@ enum machine_probe {
 struct machine_builtin_driver {
 	const char *name, *what;
 	bool managed, uses_dma, maps_mmio;
+	bool module; /* not part of the kernel itself: /sys/module has it */
 	const struct drv_id *ids;
 	enum machine_probe probe;
 };

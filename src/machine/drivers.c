@@ -41,16 +41,42 @@ static const struct drv_ops host_ops = {
 	.remove = host_remove,
 };
 
-static int add(struct machine *m, struct machine_host_driver *h)
+/*
+ * /sys/module, where tools look whether a driver is loaded. Those of the kernel itself are not there, as in Linux, where
+ * they show only when they have parameters.
+ */
+static int add_module(struct machine *m, const char *name)
+{
+	char module[80];
+	int rc;
+
+	snprintf(module, sizeof(module), "/sys/module/%s", name);
+	for (char *p = strrchr(module, '/'); (p = strchr(p, '-'));)
+		*p = '_';
+	rc = tree_root(m->tree, module);
+	if (!rc)
+		rc = tree_linkf(m->tree, module, "/sys/bus/pci/drivers/%s/module", name);
+	if (!rc) {
+		char target[96];
+
+		snprintf(target, sizeof(target), "/sys/bus/pci/drivers/%s", name);
+		rc = tree_linkf(m->tree, target, "%s/drivers/pci:%s", module, name);
+	}
+	return rc == -EEXIST ? 0 : rc;
+}
+
+static int add(struct machine *m, struct machine_host_driver *h, bool module)
 {
 	int rc;
 
 	h->drv.ops = &host_ops;
 	rc = drv_register(m->bus, &h->drv);
+	if (!rc) {
+		m->ndrivers++;
+		rc = module ? add_module(m, h->drv.name) : 0;
+	}
 	if (rc)
 		log_msg(&m->log, LOG_ERR, "driver %s: cannot be registered (error %d)", h->drv.name, -rc);
-	else
-		m->ndrivers++;
 	return rc;
 }
 
@@ -72,7 +98,7 @@ static int add_builtin(struct machine *m, const struct machine_builtin_driver *b
 	h->drv.maps_mmio = b->maps_mmio;
 	h->drv.ids = b->ids;
 	h->probe = b->probe;
-	return add(m, h);
+	return add(m, h, b->module);
 }
 
 /* Storage of all of them is there from the start, in the order of registration. */
@@ -110,7 +136,7 @@ static int add_described(struct machine *m, const struct machine_driver *r)
 	if (machine_audit_driver(m->desc, r))
 		log_msg(&m->log, LOG_WARN, "driver %s of bridges is unsafe in a user's group: %s", r->name,
 			machine_audit_why(r));
-	return add(m, h);
+	return add(m, h, true);
 }
 
 /* The kernel's command line names ids as new_id does, with colons; a bad one is skipped. */

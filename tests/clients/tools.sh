@@ -64,10 +64,35 @@ if command -v dpdk-devbind.py > /dev/null; then
 	expect devbind-status '0000:01:00.0' "$uvfio" run -q -- dpdk-devbind.py --status
 	expect devbind-bind 'drv=vfio-pci' "$uvfio" run -q -- sh -c '
 		dpdk-devbind.py -b vfio-pci 0000:02:00.1 && dpdk-devbind.py --status | grep 02:00.1'
+	expect devbind-unbind 'unused=vfio-pci' "$uvfio" run -q -- sh -c '
+		dpdk-devbind.py -u 0000:02:00.1 && dpdk-devbind.py --status-dev net'
+	expect devbind-host 'drv=nic' "$uvfio" run -q -- sh -c '
+		dpdk-devbind.py -u 0000:02:00.1 && dpdk-devbind.py -b nic 0000:02:00.1 && dpdk-devbind.py --status-dev net'
+	expect devbind-and-back 'drv=nic' "$uvfio" run -q -- sh -c '
+		dpdk-devbind.py -b vfio-pci 0000:02:00.1 && dpdk-devbind.py --status-dev net | grep drv=vfio-pci &&
+		dpdk-devbind.py -b nic 0000:02:00.1 && dpdk-devbind.py --status-dev net'
 fi
 if command -v driverctl > /dev/null; then
 	expect driverctl vfio-pci "$uvfio" run -q -- sh -c '
 		driverctl --nosave set-override 0000:04:00.0 vfio-pci &&
 		basename $(readlink /sys/bus/pci/devices/0000:04:00.0/driver)'
+	expect driverctl-list '0000:02:00.1 nic' "$uvfio" run -q -- driverctl list-devices
+	expect driverctl-overrides '0000:02:00.1 vfio-pci' "$uvfio" run -q -- sh -c '
+		driverctl --nosave set-override 0000:02:00.1 vfio-pci && driverctl list-overrides'
+	expect driverctl-unset '0000:02:00.1 nic' "$uvfio" run -q -- sh -c '
+		driverctl --nosave set-override 0000:02:00.1 vfio-pci && driverctl --nosave unset-override 0000:02:00.1 &&
+		driverctl list-devices'
+	expect driverctl-refused 'failed to bind device 0000:00:02.0 to driver vfio-pci' "$uvfio" run -q -- sh -c '
+		! driverctl --nosave set-override 0000:00:02.0 vfio-pci'
 fi
+
+# A refusal, its reason, and the advice followed.
+expect refused-says-why 'is bound to "nic", which does DMA through the kernel' "$uvfio" run -q -- "$uvfio" explain 02:00.0
+expect refused-advice 'is free: a program can open /dev/vfio/2' "$uvfio" run -q -- sh -c '
+	eval "$("$0" explain 02:00.0 | grep "^  echo")" && "$0" explain 02:00.0' "$uvfio"
+expect busy-says-who 'has /dev/vfio/3 open since' "$uvfio" run -q -- sh -c '
+	exec 9<> /dev/vfio/3; ( : 8<> /dev/vfio/3 ) && exit 1; "$0" explain 00:03.0' "$uvfio"
+expect check-warns 'driver "careless" of bridges says that users may have its group' sh -c '
+	printf "machine: m\ndrivers:\n- {name: careless, match: [class 0604], managed: yes, does_dma: yes}\ndevices:\n- kind: host-bridge\n" > "$1" &&
+	"$0" check "$1"' "$uvfio" "$tmp/careless.yaml"
 finish
