@@ -250,6 +250,135 @@ static void hot_added_function(void **state)
 	assert_ptr_equal(iommu_dev_group(d->iommu), iommu_dev_group(first->iommu));
 }
 
+/* ---- the command line ---- */
+
+static void TOP_23_command_line_forms(void **state)
+{
+	static const struct {
+		const char *text;
+		bool flags, port, below; /* does it name 00:01.0, 01:00.0? */
+		uint8_t mask, value;
+	} row[] = {
+		{ "00:01.0", false, true, false, 0x2c, 0 },
+		{ "0000:00:01.0", false, true, false, 0x2c, 0 },
+		{ "0001:00:01.0", false, false, false, 0, 0 },
+		{ "00:01.0/00.0", false, false, true, 0x2c, 0 },
+		{ "00:02.0;01:00.0", false, false, true, 0x2c, 0 },
+		{ "00:02.0,01:00.0", false, false, true, 0x2c, 0 },
+		{ "pci:1b36:000c", false, true, false, 0x2c, 0 },
+		{ "pci:1b36:ffff", false, true, false, 0x2c, 0 },
+		{ "pci:1234:0003", false, false, true, 0x2c, 0 },
+		{ "pci:1234:0003:1:2", false, false, false, 0, 0 },
+		{ "zz;01:00.0", false, false, false, 0, 0 }, /* a mistake ends it */
+		{ "00:01.0 01:00.0", false, false, false, 0, 0 },
+		{ "101@01:00.0", true, false, true, 0x07, 0x05 },
+		{ "1xX0@01:00.0", true, false, true, 0x09, 0x08 },
+		{ "1@00:01.0;0000000@01:00.0", true, true, true, 0x01, 0x01 },
+		{ "12@01:00.0", true, false, false, 0, 0 },
+		{ "01:00.0", true, false, false, 0, 0 },
+		{ "11111111@01:00.0", true, false, false, 0, 0 },
+		{ "", false, false, false, 0, 0 },
+	};
+	struct pci_dev *port = add_port(1, 1, &box.unit), *d = add(port->secondary, 0, 0, &bare_model, &box.unit);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(row); i++) {
+		uint8_t mask = 0, value = 0;
+
+		if (pci_acs_param(d, row[i].text, row[i].flags, &mask, &value) != row[i].below)
+			fail_msg("%s below", row[i].text);
+		if (row[i].below && !row[i].port && (mask != row[i].mask || value != row[i].value))
+			fail_msg("%s below: %x %x", row[i].text, mask, value);
+		if (pci_acs_param(port, row[i].text, row[i].flags, &mask, &value) != row[i].port)
+			fail_msg("%s port", row[i].text);
+		if (row[i].port && (mask != row[i].mask || value != row[i].value))
+			fail_msg("%s port: %x %x", row[i].text, mask, value);
+	}
+	assert_false(pci_acs_param(d, NULL, false, &(uint8_t){ 0 }, &(uint8_t){ 0 }));
+}
+
+/* A vendor's word against the default of a function that is alone in its slot. */
+static void TOP_17_quirk_against_single_function(void **state)
+{
+	struct pci_dev_desc desc = { .model = &bare_model, .unit = &box.unit, .multifunction = -1, .vendor = 0x8088 };
+	struct pci_dev *port = add_port(1, 1, &box.unit), *d;
+
+	desc.device = 0x9999;
+	assert_int_equal(pci_dev_create(port->secondary, &desc, 0, &d), 0);
+	assert_false(pci_acs_enabled(d, R));
+	pci_dev_unplug(d);
+	desc.device = 0x0100;
+	assert_int_equal(pci_dev_create(port->secondary, &desc, 0, &d), 0);
+	assert_true(pci_acs_enabled(d, R));
+	pci_dev_unplug(d);
+	desc.vendor = 0;
+	assert_int_equal(pci_dev_create(port->secondary, &desc, 0, &d), 0);
+	assert_true(pci_acs_enabled(d, R));
+}
+
+/* ---- virtual functions, and what is not there yet ---- */
+
+static struct pci_dev *add_vf(struct pci_bus *bus, unsigned slot)
+{
+	struct pci_dev_desc desc = { .slot = (uint8_t)slot, .model = &bare_model, .unit = &box.unit, .multifunction = 0,
+				     .virtual = true, .physfn = 0 };
+	struct pci_dev *d;
+
+	assert_int_equal(pci_dev_create(bus, &desc, 0, &d), 0);
+	assert_int_equal(pci_dev_announce(d), 0);
+	return d;
+}
+
+static void virtual_functions_go_first(void **state)
+{
+	struct pci_dev_desc orphan = { .slot = 5, .model = &bare_model, .virtual = true, .physfn = 0 };
+	struct pci_dev *port = add_port(1, 1, &box.unit), *pf = add(port->secondary, 0, 0, &bare_model, &box.unit);
+	struct pci_dev *a = add_vf(port->secondary, 16), *b = add_vf(port->secondary, 17), *none;
+
+	assert_ptr_equal(a->physfn, pf);
+	assert_int_equal(pci_vfs(pf), 2);
+	assert_true(pci_vf_autoprobe(a));
+	assert_int_equal(pci_dev_create(box.root, &orphan, 0, &none), -EINVAL); /* nothing it could be part of */
+	dev_get(&a->dev);
+	dev_get(&b->dev);
+	pci_dev_unplug(a);
+	assert_int_equal(pci_vfs(pf), 1);
+	assert_int_equal(tree_write("/sys/bus/pci/devices/0000:01:00.0/remove", "1"), 1);
+	assert_null(pci_find(box.pci, "0000:01:11.0"));
+	dev_put(&b->dev); /* the last reference on the physical one, too */
+	dev_put(&a->dev);
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1"), 1);
+	pf = pci_find(box.pci, "0000:01:00.0");
+	assert_non_null(pf);
+	assert_int_equal(pci_vfs(pf), 0); /* no rescan finds virtual ones */
+	dev_put(&pf->dev);
+}
+
+static void absent_until_a_rescan(void **state)
+{
+	struct pci_dev_desc port = { .slot = 1, .bridge = true, .type = PCI_ROOT_PORT, .unit = &box.unit, .multifunction = -1 };
+	struct pci_dev_desc end = { .model = &bare_model, .unit = &box.unit, .multifunction = -1 };
+	struct pci_dev *d;
+
+	assert_int_equal(pci_dev_absent(box.pci, 0, &port, 1), 0);
+	assert_int_equal(pci_dev_absent(box.pci, 1, &end, 0), 0);
+	assert_null(pci_find(box.pci, "0000:00:01.0"));
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1"), 1);
+	d = pci_find(box.pci, "0000:01:00.0");
+	assert_non_null(d);
+	dev_put(&d->dev);
+	assert_int_equal(tree_write("/sys/bus/pci/devices/0000:01:00.0/remove", "1"), 1);
+	assert_int_equal(tree_write("/sys/class/pci_bus/0000:00/rescan", "x"), -EINVAL);
+	assert_int_equal(tree_write("/sys/class/pci_bus/0000:01/rescan", "1"), 1);
+	d = pci_find(box.pci, "0000:01:00.0");
+	assert_non_null(d);
+	dev_put(&d->dev);
+	/* what is below a bridge that is still away waits for it */
+	assert_int_equal(tree_write("/sys/bus/pci/devices/0000:00:01.0/remove", "1"), 1);
+	assert_int_equal(pci_dev_absent(box.pci, 9, &end, 0), 0);
+	assert_int_equal(tree_write("/sys/bus/pci/rescan", "1"), 1);
+	assert_null(pci_find(box.pci, "0000:09:00.0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +388,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(acs_programming, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(acs_quirks, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(hot_added_function, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(TOP_23_command_line_forms, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(TOP_17_quirk_against_single_function, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(virtual_functions_go_first, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(absent_until_a_rescan, box_start, box_stop),
 	};
 
 	return cmocka_run_group_tests_name("pci groups", tests, NULL, NULL);
