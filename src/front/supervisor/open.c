@@ -178,6 +178,19 @@ static long open_fdinfo(struct super_call *c, const char *path, int oflags)
 	return give(c, text_file("fdinfo", text, (size_t)n), oflags);
 }
 
+/* Does a link of /proc lead to what stands for a file of the machine? A program has no business with it. */
+static bool is_machines(struct super_call *c, const char *link)
+{
+	struct super_file *sf;
+	struct stat st;
+
+	if (stat(link, &st) < 0)
+		return false;
+	sf = super_file_by_ino(c->s, st.st_dev, st.st_ino);
+	super_file_put(sf);
+	return sf != NULL;
+}
+
 static long open_at(struct super_call *c, int dirfd, uva_t path, int oflags)
 {
 	struct super_path p;
@@ -187,6 +200,8 @@ static long open_at(struct super_call *c, int dirfd, uva_t path, int oflags)
 
 	if (rc < 0)
 		return rc;
+	if (rc == 0 && p.magic && is_machines(c, p.link))
+		return -ENXIO; /* as any file without a name */
 	if (rc == 0)
 		return !p.empty && strncmp(p.text, "/proc/", 6) == 0 && strstr(p.text, "/fdinfo/")
 			? open_fdinfo(c, p.text, oflags) : SUPER_CONTINUE;

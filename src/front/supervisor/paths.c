@@ -185,7 +185,7 @@ static bool leads_to_ours(struct super *s, const char *text)
 
 int super_path_get(struct super_call *c, int dirfd, uva_t path, struct super_path *out)
 {
-	char raw[PATH_MAX], base[PATH_MAX] = "", link[64];
+	char raw[PATH_MAX], base[PATH_MAX] = "";
 	const char *rest = raw;
 	size_t magic;
 	int rc;
@@ -199,8 +199,8 @@ int super_path_get(struct super_call *c, int dirfd, uva_t path, struct super_pat
 		out->empty = true;
 		return 0;
 	}
-	magic = magic_prefix(c, raw, link, sizeof(link));
-	if (magic && super_proc_link(c, link, base, sizeof(base)) > 0) {
+	magic = magic_prefix(c, raw, out->link, sizeof(out->link));
+	if (magic && super_proc_link(c, out->link, base, sizeof(base)) > 0) {
 		rest = raw + magic;
 		out->magic = *rest == '\0';
 	} else if (raw[0] != '/' && base_of(c, dirfd, base, sizeof(base)) < 0) {

@@ -375,7 +375,8 @@ struct super_path {
 	char text[PATH_MAX];  /* canonical, absolute */
 	bool dir;             /* ended in '/': must be a directory */
 	bool empty;           /* the string was "" */
-	bool magic;           /* was a link of /proc, which readlink shows and lstat does not follow */
+	bool magic;           /* was a link of /proc, which readlink shows and lstat does not follow: */
+	char link[64];        /* this one */
 };
 /**
  * super_path_get - copy in and canonicalise

@@ -478,6 +478,7 @@ PROG(storm)
 PROG(stall)
 PROG(memory)
 PROG(exec)
+PROG(fuzz)
 
 static void test_kill(void **state)
 {
@@ -574,7 +575,7 @@ int main(int argc, char **argv)
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
 		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(kill), TEST(redirect), TEST(without),
-		TEST(descendants), TEST(death), TEST(guard), TEST(inherited),
+		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),
 	};
 
 	if (argc < 3) {
