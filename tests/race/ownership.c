@@ -6,10 +6,10 @@
  *
  * What is checked:
  *
- * - Between the return of GET_DEVICE_FD and the close of that file nobody's kernel driver is bound: not by its own count,
- *   which its probe and its remove keep, not by the "driver" links, not by the group's count.
- * - In the probe and the remove of a kernel driver the group has no user, and no member's DMA reaches what users map (the
- *   kernel's domain has no mappings).
+ * - Between the return of GET_DEVICE_FD and the close of that file nobody's kernel driver is bound: not by its own
+ *   count, which its probe and its remove keep, not by the "driver" links, not by the group's count.
+ * - In the probe and the remove of a kernel driver the group has no user, and no member's DMA reaches what users map
+ *   (the kernel's domain has no mappings).
  * - A user's page is filled with poison when UNMAP, or whatever else took the mapping away, has returned. From then on
  *   the poison stays, and no device ever reads it. What devices write says which group they are of.
  * - In the end all counts are zero.
@@ -446,8 +446,8 @@ int main(void)
 		HELPER(binder, 11), HELPER(binder, 12), HELPER(attacker, 21), HELPER(attacker, 22),
 		HELPER(plugger, NULL), HELPER(watcher, NULL),
 	};
-	race_run("ownership", "a group's DMA is a kernel driver's or one user's, and no device reaches what was given back",
-		 actors, ARRAY_SIZE(actors));
+	race_run("ownership", "a group is a kernel driver's or one user's, and no device reaches what was given back",
+		 actors);
 	unbind_all();
 	MUST(atomic_load(&groups[0].bound) == 0);
 	iommu_group_owner(groups[0].group, &count, &owner);
@@ -457,7 +457,8 @@ int main(void)
 		iommu_group_put(groups[i].group);
 	race_end();
 	printf("# %u claims, %u refused, %u device files, %u mappings; %u binds, %u probes, %u refused; %u removals; "
-	       "DMA: %u hits, %u misses\n", seen.claims, seen.claims_refused, seen.devices, seen.maps, seen.binds, seen.probes,
-	       seen.refused, seen.plugs, seen.dma_hits, seen.dma_misses);
+	       "DMA: %u hits, %u misses\n",
+	       seen.claims, seen.claims_refused, seen.devices, seen.maps, seen.binds, seen.probes, seen.refused,
+	       seen.plugs, seen.dma_hits, seen.dma_misses);
 	return 0;
 }

@@ -48,7 +48,7 @@ static void actor_main(void *arg)
 		atomic_fetch_sub(&actors_left, 1);
 }
 
-void race_run(const char *name, const char *sentence, const struct race_actor *a, unsigned n)
+void race_run_all(const char *name, const char *sentence, const struct race_actor *a, unsigned n)
 {
 	struct thread t[16];
 

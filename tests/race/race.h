@@ -36,8 +36,9 @@ struct race_actor {
 };
 #define ACTOR(fn_, arg_)  { (fn_), (void *)(arg_), false }
 #define HELPER(fn_, arg_) { (fn_), (void *)(arg_), true }
-/** race_run - run them all; print the line of the test */
-void race_run(const char *name, const char *sentence, const struct race_actor *a, unsigned n);
+/** race_run - run them all (an array); print the line of the test */
+#define race_run(name, sentence, a) race_run_all(name, sentence, a, ARRAY_SIZE(a))
+void race_run_all(const char *name, const char *sentence, const struct race_actor *a, unsigned n);
 bool race_over(void);
 
 /** race_wrong - what must not be was seen: say so, and end the program where it is */

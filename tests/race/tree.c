@@ -201,8 +201,9 @@ static void lister(void *arg)
 
 	while (!race_over()) {
 		static const char *const own[] = { "list", "list.json", "report", "log" };
+		const char *name = own[race_draw(&seed, ARRAY_SIZE(own))];
 
-		MUST(race_read(text, sizeof(text), "/sys/kernel/uvfio/%s", own[race_draw(&seed, ARRAY_SIZE(own))]) >= 0);
+		MUST(race_read(text, sizeof(text), "/sys/kernel/uvfio/%s", name) >= 0);
 		if (race_may(race_write(race_draw(&seed, 2) ? X : PORT, "/sys/kernel/uvfio/explain"), ENODEV))
 			race_may(race_read(text, sizeof(text), "/sys/kernel/uvfio/explain"), ENODEV);
 	}
@@ -216,10 +217,10 @@ int main(void)
 	};
 
 	race_begin();
-	race_run("tree", "who looks while functions come and go sees what is there, or that it is gone", actors,
-		 ARRAY_SIZE(actors));
+	race_run("tree", "who looks while functions come and go sees what is there, or that it is gone",
+		 actors);
 	race_end();
-	printf("# %u removals, %u files read, %u gone, %u open files gone, %u device files\n", removals, files_read, gone,
-	       kept_gone, opens);
+	printf("# %u removals, %u files read, %u gone, %u open files gone, %u device files\n", removals, files_read,
+	       gone, kept_gone, opens);
 	return 0;
 }
