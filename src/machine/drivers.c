@@ -15,7 +15,8 @@ static int host_answer(const struct machine_host_driver *h, struct pci_dev *d)
 			return -ENODEV;
 		return 0;
 	case MACHINE_PROBE_SHPC:
-		return pci_find_cap(d, PCI_CAP_ID_SHPC) ? 0 : -ENODEV;
+		/* AMD's 7450 has the controller and does not say so (spec 10, 2.6). */
+		return pci_find_cap(d, PCI_CAP_ID_SHPC) || (d->vendor == 0x1022 && d->device == 0x7450) ? 0 : -ENODEV;
 	default:
 		return h->needs && !atomic_load(&h->needs->bound) ? -DEV_EPROBE_DEFER : h->probe_error;
 	}

@@ -53,7 +53,7 @@ struct pci {
 	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
 	struct pci_peer *peer; /* [I] */
 	struct mirror_pool *mirror_pool; /* [I] once functions come; NULL: the heap */
-	TAILQ_HEAD(, pci_removed) removed; /* [hotplug] what programs have removed, bridges first */
+	TAILQ_HEAD(pci_removed_list, pci_removed) removed; /* [hotplug] what a rescan would find, in its order */
 };
 
 struct pci_bus {

@@ -2,7 +2,7 @@
 /*
  * Removal by a program ("echo 1 > remove") takes a function from the system, not from its slot: "echo 1 > rescan"
  * finds it again, a new device in a group decided anew (spec 10, 1.1.3), without the driver_override it had.
- * So the description of what was removed is kept, bridges before what is below them, until a rescan. What a machine
+ * So the description of what was removed is kept, in the order of a scan, until a rescan. What a machine
  * file leaves out at boot lies there too.
  *
  * What is found is announced and offered to the drivers one by one; a function whose bridge is still
@@ -16,6 +16,30 @@ struct pci_removed {
 	uint16_t domain;
 	uint8_t bus, secondary;
 };
+
+/* In the order of a scan: buses are numbered depth first. */
+static bool comes_before(const struct pci_removed *a, const struct pci_removed *b)
+{
+	if (a->domain != b->domain)
+		return a->domain < b->domain;
+	if (a->bus != b->bus)
+		return a->bus < b->bus;
+	return (a->desc.slot << 3 | a->desc.function) < (b->desc.slot << 3 | b->desc.function);
+}
+
+/* What is removed together mostly comes in order. */
+static void keep_locked(struct pci *pci, struct pci_removed *r) REQUIRES(&pci->hotplug);
+static void keep_locked(struct pci *pci, struct pci_removed *r)
+{
+	struct pci_removed *before = TAILQ_LAST(&pci->removed, pci_removed_list);
+
+	while (before && comes_before(r, before))
+		before = TAILQ_PREV(before, pci_removed_list, link);
+	if (before)
+		TAILQ_INSERT_AFTER(&pci->removed, before, r, link);
+	else
+		TAILQ_INSERT_HEAD(&pci->removed, r, link);
+}
 
 static int note_locked(struct pci_dev *d)
 {
@@ -33,7 +57,7 @@ static int note_locked(struct pci_dev *d)
 	r->domain = d->domain;
 	r->bus = d->bus->number;
 	r->secondary = d->secondary ? d->secondary->number : 0;
-	TAILQ_INSERT_TAIL(&d->pci->removed, r, link);
+	keep_locked(d->pci, r);
 	return 0;
 }
 
@@ -49,7 +73,7 @@ int pci_dev_absent(struct pci *pci, uint8_t bus, const struct pci_dev_desc *desc
 	r->bus = bus;
 	r->secondary = secondary;
 	SCOPED_LOCK(&pci->hotplug);
-	TAILQ_INSERT_TAIL(&pci->removed, r, link);
+	keep_locked(pci, r);
 	return 0;
 }
 
@@ -91,33 +115,20 @@ static bool below(const struct pci_bus *bus, const struct pci_bus *top)
 	return bus;
 }
 
-/* In the order of a scan: buses are numbered depth first. */
-static bool comes_first(const struct pci_removed *a, const struct pci_removed *b)
-{
-	if (!b || a->domain != b->domain)
-		return !b || a->domain < b->domain;
-	if (a->bus != b->bus)
-		return a->bus < b->bus;
-	return (a->desc.slot << 3 | a->desc.function) < (b->desc.slot << 3 | b->desc.function);
-}
-
 /* The first one whose bus is there, at or below @top (NULL: anywhere), off the list. */
 static struct pci_removed *take_next_locked(struct pci *pci, const struct pci_bus *top, struct pci_bus **bus)
 {
-	struct pci_removed *r, *first = NULL;
-	struct pci_bus *at;
+	struct pci_removed *r;
 
 	SCOPED_LOCK(&pci->topo);
 	TAILQ_FOREACH(r, &pci->removed, link) {
-		at = pci_bus_find_locked(pci, r->domain, r->bus);
-		if (!at || (top && !below(at, top)) || !comes_first(r, first))
-			continue;
-		first = r;
-		*bus = at;
+		*bus = pci_bus_find_locked(pci, r->domain, r->bus);
+		if (*bus && (!top || below(*bus, top)))
+			break;
 	}
-	if (first)
-		TAILQ_REMOVE(&pci->removed, first, link);
-	return first;
+	if (r)
+		TAILQ_REMOVE(&pci->removed, r, link);
+	return r;
 }
 
 /* One function found again, with a reference in *@out. 0; -ENOENT: no more; -errno */

@@ -233,6 +233,30 @@ static void acs_quirks(void **state)
 	}
 }
 
+/* Functions of AMD's southbridge keep apart where an AMD IOMMU is at work, on the root bus. */
+static void TOP_16_southbridge_of_amd(void **state)
+{
+	static const enum iommu_kind kinds[] = { IOMMU_INTEL, IOMMU_AMD };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct pci_dev_desc desc = { .slot = 0x14, .model = &bare_pci_model, .unit = &box.unit, .multifunction = -1,
+					     .vendor = 0x1002, .device = 0x4385 };
+		struct pci_dev *a, *b;
+
+		box.unit.kind = kinds[i];
+		assert_int_equal(pci_dev_create(box.root, &desc, 0, &a), 0);
+		desc.function = 2;
+		desc.device = 0x4383;
+		assert_int_equal(pci_dev_create(box.root, &desc, 0, &b), 0);
+		assert_int_equal(pci_dev_announce(a), 0);
+		assert_int_equal(pci_dev_announce(b), 0);
+		assert_int_equal(iommu_dev_group(a->iommu) != iommu_dev_group(b->iommu), kinds[i] == IOMMU_AMD);
+		assert_int_equal(pci_acs_missing(a) == 0, kinds[i] == IOMMU_AMD);
+		pci_dev_unplug(b);
+		pci_dev_unplug(a);
+	}
+}
+
 /* Added after boot, function 1 counts as one of several only if its own header says so (spec 10, 1.2). */
 static void hot_added_function(void **state)
 {
@@ -387,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_iommu, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(acs_programming, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(acs_quirks, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(TOP_16_southbridge_of_amd, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(hot_added_function, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(TOP_23_command_line_forms, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(TOP_17_quirk_against_single_function, box_start, box_stop),
