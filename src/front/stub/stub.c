@@ -86,6 +86,9 @@ __asm__(".section .text.start, \"ax\"\n"
 	"	hlt\n"
 	".text\n");
 
+typedef uint64_t any64 __attribute__((may_alias, aligned(1)));
+typedef uint32_t any32 __attribute__((may_alias, aligned(1)));
+
 /* The compiler may want these. */
 void *memcpy(void *dst, const void *src, size_t n) HIDDEN;
 void *memset(void *dst, int v, size_t n) HIDDEN;
@@ -96,11 +99,9 @@ void *memcpy(void *dst, const void *src, size_t n)
 
 	/* What is copied here mostly fits in a register or a few, and starting "rep" costs more than that. */
 	for (; n >= 8 && n <= 64; n -= 8, d = (char *)d + 8, src = (const char *)src + 8)
-		*(uint64_t __attribute__((may_alias, aligned(1))) *)d =
-			*(const uint64_t __attribute__((may_alias, aligned(1))) *)src;
+		*(any64 *)d = *(const any64 *)src;
 	if (n == 4) {
-		*(uint32_t __attribute__((may_alias, aligned(1))) *)d =
-			*(const uint32_t __attribute__((may_alias, aligned(1))) *)src;
+		*(any32 *)d = *(const any32 *)src;
 		return dst;
 	}
 	if (!n)
