@@ -91,7 +91,7 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 void iommu_dev_destroy(struct iommu_dev *d);
 /** iommu_dev_add_resv - before it joins a group: a reserved region of its own (its unit's are added by themselves) */
 int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
-/** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, whatever is asked */
+/** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, always */
 void iommu_dev_distrust(struct iommu_dev *d);
 /**
  * iommu_dev_join - become a member; goes to the group's current domain (spec 10, 1.6). Takes a reference on the group.
@@ -136,7 +136,8 @@ int iommu_group_domain_create(struct iommu_group *g, struct iommu_domain **out);
 void iommu_domain_destroy(struct iommu_domain *dom);
 /**
  * iommu_group_attach - move all members to @dom; on failure none has moved
- * Return: 0; -EBUSY a private domain is attached, or a member is being reset; -EINVAL other kind of IOMMU, or no members
+ * Return: 0; -EBUSY a private domain is attached, or a member is being reset; -EINVAL other kind of IOMMU, or no
+ * members
  */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */

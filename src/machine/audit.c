@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The audit of bridge drivers (spec 10, 2.6). A bridge is a member of the group of what is below it when it does not keep
- * it apart, so its driver works inside the group that a user gets. A driver that is "managed" vouches for two things:
+ * The audit of bridge drivers (spec 10, 2.6). A bridge is a member of the group of what is below it when it does not
+ * keep it apart, so its driver works inside the group that a user gets. A driver that is "managed" vouches for two things:
  *
  *	it does no DMA: the group's DMA is the user's, mappings of the kernel are not there any more;
  *	it maps no registers: the user's devices can write to them peer to peer, past the IOMMU, and what the driver
@@ -71,7 +71,8 @@ bool machine_audit_driver(const struct machine_desc *d, const struct machine_dri
 const char *machine_audit_why(const struct machine_driver *r)
 {
 	if (yes(r->does_dma) && yes(r->maps_mmio))
-		return "it does DMA, which a user's mappings would take from it, and maps registers, which a user's devices "
+		return "it does DMA, which a user's mappings would take from it, and maps registers, which a user's "
+		       "devices "
 		       "could write to peer to peer";
 	if (yes(r->does_dma))
 		return "it does DMA, which a user's mappings would take from it";
@@ -89,7 +90,8 @@ unsigned machine_desc_audit(const struct machine_desc *d, FILE *out)
 			continue;
 		found++;
 		fprintf(out,
-			"%s:%u: warning: driver \"%s\" of bridges says that users may have its group (managed: yes), but "
+			"%s:%u: warning: driver \"%s\" of bridges says that users may have its group (managed: yes), "
+			"but "
 			"%s\n"
 			"  say managed: no, or does_dma: no and maps_mmio: no once it is so\n",
 			d->file, r->line, r->name, machine_audit_why(r));

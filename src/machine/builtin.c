@@ -64,7 +64,7 @@ static const struct machine_builtin_driver drivers[] = {
 	  .probe = MACHINE_PROBE_SHPC },
 	{ .name = "pci-stub", .what = "holds a device and leaves it alone", .managed = true },
 	{ .name = "pci-pf-stub", .what = "lets a function have virtual ones and does no more", .ids = pf_stub_ids },
-	/* One of each class of bridge drivers that are not safe in a user's group; they bind by driver_override only. */
+	/* One of each class of bridge drivers that are unsafe in a user's group; they bind by driver_override only. */
 	{ .name = "bridge-dma", .what = "a bridge driver that does DMA", .uses_dma = true },
 	{ .name = "bridge-mmio", .what = "a bridge driver that maps registers", .maps_mmio = true },
 	{ .name = "bridge-quiet", .what = "a bridge driver that does neither, which nobody has vouched for" },

@@ -301,7 +301,8 @@ static void check_iommu(struct machine_check *c, struct machine_node *n)
 	n->resv = calloc(n->reserved_count + 1, sizeof(*n->resv));
 	for (unsigned i = 0; n->resv && i < n->reserved_count; i++) {
 		if (!machine_resv_parse(n->reserved[i], &n->resv[i]))
-			machine_complain_item(c, n->yaml, "reserved", i, "\"%s\": " MACHINE_RESV_EXPECTED, n->reserved[i]);
+			machine_complain_item(c, n->yaml, "reserved", i, "\"%s\": " MACHINE_RESV_EXPECTED,
+					      n->reserved[i]);
 	}
 	n->pci.resv = n->resv;
 	n->pci.nresv = n->resv ? n->reserved_count : 0;

@@ -119,7 +119,8 @@ static void check_unit_resv(struct machine_check *c, struct machine_unit *u)
 		u->unit.nresv = u->reserved_count;
 	for (unsigned i = 0; i < u->reserved_count; i++) {
 		if (!machine_resv_parse(u->reserved[i], &u->unit.resv[i]))
-			machine_complain_item(c, u->yaml, "reserved", i, "\"%s\": " MACHINE_RESV_EXPECTED, u->reserved[i]);
+			machine_complain_item(c, u->yaml, "reserved", i, "\"%s\": " MACHINE_RESV_EXPECTED,
+					      u->reserved[i]);
 	}
 }
 
@@ -229,7 +230,8 @@ static void check_driver(struct machine_check *c, struct machine_driver *r, unsi
 	}
 	r->line = (unsigned)r->yaml->start_mark.line + 1;
 	if (r->needs && !known_driver(c, r->needs))
-		machine_complain_key(c, r->yaml, "needs", "unknown driver \"%s\" (a built-in one, or one under \"drivers:\")",
+		machine_complain_key(c, r->yaml, "needs", "unknown driver \"%s\" (a built-in one, or one under "
+							  "\"drivers:\")",
 				     r->needs);
 	r->table = calloc(r->match_count + 1, sizeof(*r->table));
 	for (unsigned i = 0; r->table && i < r->match_count; i++) {

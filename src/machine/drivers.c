@@ -43,8 +43,8 @@ static const struct drv_ops host_ops = {
 };
 
 /*
- * /sys/module, where tools look whether a driver is loaded. Those of the kernel itself are not there, as in Linux, where
- * they show only when they have parameters.
+ * /sys/module, where tools look whether a driver is loaded. Those of the kernel itself are not there, as in Linux,
+ * where they show only when they have parameters.
  */
 static int add_module(struct machine *m, const char *name)
 {

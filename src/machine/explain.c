@@ -28,7 +28,8 @@ static void tell_blocker(struct explain *e, const struct machine_look *l)
 	else if (d->maps_mmio)
 		fprintf(e->out, "which maps registers: %s.\n", reach);
 	else
-		fputs("which does neither DMA nor map registers, but nobody has vouched for that (driver_managed_dma):\n"
+		fputs("which does neither DMA nor map registers, but nobody has vouched for that "
+		      "(driver_managed_dma):\n"
 		      "    the kernel counts it as a user of DMA.\n", e->out);
 	if (d->uses_dma && d->maps_mmio)
 		fprintf(e->out, "    It maps registers too: %s.\n", reach);
@@ -58,10 +59,12 @@ static void tell_harmless(struct explain *e, const struct machine_look *l)
 	else if (strcmp(l->driver->name, "pci-stub") == 0)
 		fprintf(e->out, "  %s is bound to pci-stub: that is fine, it leaves the function alone.\n", name);
 	else if (l->driver->uses_dma || l->driver->maps_mmio)
-		fprintf(e->out, "  %s is bound to %s, which is let pass (managed) although it %s: uvfio check warns of it.\n",
+		fprintf(e->out, "  %s is bound to %s, which is let pass (managed) although it %s: uvfio check warns "
+				"of it.\n",
 			name, l->driver->name, l->driver->uses_dma ? "does DMA" : "maps registers");
 	else
-		fprintf(e->out, "  %s is bound to %s: that is fine, %s does no DMA of its own and maps no registers.\n", name,
+		fprintf(e->out, "  %s is bound to %s: that is fine, %s does no DMA of its own and maps no "
+				"registers.\n", name,
 			l->driver->name, l->driver->name);
 }
 
@@ -69,7 +72,8 @@ static void tell_harmless(struct explain *e, const struct machine_look *l)
 
 static void tell_bind(FILE *out, const struct machine_look *l, const char *driver)
 {
-	fprintf(out, "  echo %s > /sys/bus/pci/devices/%s/driver_override && echo %s > /sys/bus/pci/drivers_probe\n", driver,
+	fprintf(out, "  echo %s > /sys/bus/pci/devices/%s/driver_override && echo %s > "
+		     "/sys/bus/pci/drivers_probe\n", driver,
 		l->dev->dev.name, l->dev->dev.name);
 }
 
@@ -127,7 +131,8 @@ static void tell_user(struct explain *e, unsigned id, const struct vfio_user *u)
 		if (!e->member[i]->driver)
 			explain_driverless(e->m, e->member[i]->dev, iommu_group_claimed(e->member[i]->group), e->out);
 	}
-	fprintf(e->out, "To give the group to another: end that program, or let it close %s and its devices.\n", u->node);
+	fprintf(e->out, "To give the group to another: end that program, or let it close %s and its "
+			"devices.\n", u->node);
 }
 
 bool explain_hardware(struct explain *e)
@@ -141,15 +146,19 @@ bool explain_hardware(struct explain *e)
 		if (resv[i].type != IOMMU_RESV_DIRECT)
 			continue;
 		fprintf(e->out,
-			"  Firmware wants 0x%llx-0x%llx mapped one to one for it at all times (\"direct\" in reserved_regions),\n"
-			"  and a user's group is cut off first: the claim is EINVAL. No command changes that; another device "
-			"is needed,\n  or \"direct-relaxable\" in the machine file if firmware only wants it during boot.\n",
+			"  Firmware wants 0x%llx-0x%llx mapped one to one for it at all times (\"direct\" in "
+			"reserved_regions),\n"
+			"  and a user's group is cut off first: the claim is EINVAL. No command changes that; another "
+			"device "
+			"is needed,\n  or \"direct-relaxable\" in the machine file if firmware only wants it during "
+			"boot.\n",
 			(unsigned long long)resv[i].start, (unsigned long long)resv[i].last);
 		return true;
 	}
 	if (u && !u->msi_isolated && !vfio_unsafe_interrupts(e->m->vfio)) {
 		fprintf(e->out,
-			"  IOMMU %s does not remap interrupts: a device could fake any interrupt of the machine, so SET_IOMMU "
+			"  IOMMU %s does not remap interrupts: a device could fake any interrupt of the machine, so "
+			"SET_IOMMU "
 			"is EPERM.\nTo allow it nevertheless:\n"
 			"  echo Y > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts\n",
 			u->name);
@@ -188,7 +197,8 @@ static void tell_free(struct explain *e, unsigned id)
 		fprintf(e->out, "Group %u is free: a program can open /dev/vfio/%u.\n", id, id);
 	else
 		fprintf(e->out,
-			"Group %u could be given to a user, but none of its functions is bound to vfio-pci, so there is no "
+			"Group %u could be given to a user, but none of its functions is bound to vfio-pci, so there "
+			"is no "
 			"/dev/vfio/%u.\n",
 			id, id);
 	for (unsigned i = 0; i < e->n; i++)
@@ -228,7 +238,8 @@ static void tell_group(struct explain *e)
 			fclose(e->out);
 		e->out = out;
 		if (wrong)
-			fprintf(out, "Group %u cannot be given to a user%s.\n%s", id, strstr(why, "echo") ? " now" : "", why);
+			fprintf(out, "Group %u cannot be given to a user%s.\n%s", id,
+				strstr(why, "echo") ? " now" : "", why);
 		else
 			tell_free(e, id);
 		explain_apart(e);
@@ -281,7 +292,8 @@ static int find(struct explain *e, const char *what)
 static void tell_alone(struct explain *e)
 {
 	fprintf(e->out, "%s is in no group: it is behind no IOMMU.\n", machine_short_name(e->asked));
-	if (!explain_vfio_refuses(e->m, e->asked->dev, e->out) && !explain_override(e->asked->dev, "vfio-pci", e->out)) {
+	if (!explain_vfio_refuses(e->m, e->asked->dev, e->out) &&
+	    !explain_override(e->asked->dev, "vfio-pci", e->out)) {
 		fprintf(e->out, "To give it to a user, without protection of any memory:\n");
 		tell_bind(e->out, e->asked, "vfio-pci");
 	}

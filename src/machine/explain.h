@@ -38,7 +38,7 @@ unsigned explain_count(struct explain *e, bool (*pick)(const struct machine_look
 /* ---- explain_bind.c ---- */
 /** explain_vfio_refuses - why vfio-pci does not take a function; false: it does, nothing is said */
 bool explain_vfio_refuses(struct machine *m, struct pci_dev *d, FILE *out);
-/** explain_driverless - which host driver would take it, and what keeps it from doing so; @owned: a user has the group */
+/** explain_driverless - which host driver would take it, and what keeps it off; @owned: a user has the group */
 void explain_driverless(struct machine *m, struct pci_dev *d, bool owned, FILE *out);
 /** explain_override - does driver_override keep all drivers but @driver away? Says so. */
 bool explain_override(struct pci_dev *d, const char *driver, FILE *out);

@@ -35,32 +35,38 @@ bool explain_vfio_refuses(struct machine *m, struct pci_dev *d, FILE *out)
 
 	if (vfio_pci_denied(m->vfio_pci, d))
 		fprintf(out,
-			"  %s (%04x:%04x) is on vfio-pci's denylist, of devices that a program could use to hurt the host "
+			"  %s (%04x:%04x) is on vfio-pci's denylist, of devices that a program could use to hurt the "
+			"host "
 			"(EINVAL).\n"
 			"  To allow it nevertheless: vfio_pci.disable_denylist: yes in the machine file.\n",
 			name, d->vendor, d->device);
 	else if (d->bridge)
 		fprintf(out,
-			"  %s is a bridge, which vfio-pci does not take (EINVAL): give the functions below it to users; the "
+			"  %s is a bridge, which vfio-pci does not take (EINVAL): give the functions below it to "
+			"users; the "
 			"bridge\n  comes along with their group.\n",
 			name);
 	else if (pci_vfs(d))
 		fprintf(out,
-			"  %s has virtual functions (%u), and vfio-pci does not take it while it has (EBUSY): give those to "
+			"  %s has virtual functions (%u), and vfio-pci does not take it while it has (EBUSY): give "
+			"those to "
 			"users,\n  or leave the functions with \"physfn:\" out of the machine file.\n",
 			name, pci_vfs(d));
 	else if (!unit && !vfio_noiommu_on(m->vfio))
 		fprintf(out,
-			"  %s is behind no IOMMU, so nothing confines its DMA, and vfio-pci does not take it (EINVAL).\n"
+			"  %s is behind no IOMMU, so nothing confines its DMA, and vfio-pci does not take it "
+			"(EINVAL).\n"
 			"  Put it behind one: leave \"iommu: none\" out of the machine file.\n%s",
 			name,
 			m->desc->parameters.vfio.without & VFIO_WITHOUT_NOIOMMU
 				? ""
-				: "  Or do without: echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode, then "
+				: "  Or do without: echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode, "
+				  "then "
 				  "bind it to vfio-pci.\n");
 	else if (unit && !unit->coherent)
 		fprintf(out,
-			"  IOMMU %s cannot make mappings that snoop the caches, which VFIO promises its users: vfio-pci does "
+			"  IOMMU %s cannot make mappings that snoop the caches, which VFIO promises its users: "
+			"vfio-pci does "
 			"not take\n  %s (EINVAL). Put it behind another IOMMU (coherent: yes in the machine file).\n",
 			unit->name, name);
 	else
@@ -75,11 +81,13 @@ static void tell_candidate(struct pci_dev *d, const struct machine_host_driver *
 	const char *name = d->dev.name;
 
 	if (owned && !h->drv.managed)
-		fprintf(out, "  %s has no driver, and \"%s\" does not get it while a user has the group (EBUSY).\n", name,
+		fprintf(out, "  %s has no driver, and \"%s\" does not get it while a user has the group "
+			     "(EBUSY).\n", name,
 			h->drv.name);
 	else if (h->needs && !atomic_load(&h->needs->bound))
 		fprintf(out,
-			"  %s has no driver yet: \"%s\" waits until \"%s\" has a device (EAGAIN), and is then tried again.\n",
+			"  %s has no driver yet: \"%s\" waits until \"%s\" has a device (EAGAIN), and is then tried "
+			"again.\n",
 			name, h->drv.name, h->needs->drv.name);
 	else if (h->probe_error)
 		fprintf(out, "  %s has no driver: \"%s\" was tried and fails with %s, which is its own affair.\n", name,
@@ -90,7 +98,8 @@ void explain_driverless(struct machine *m, struct pci_dev *d, bool owned, FILE *
 {
 	if (d->physfn && !pci_vf_autoprobe(d) && !dev_overridden(&d->dev)) {
 		fprintf(out,
-			"  %s is a virtual function of %s, whose sriov_drivers_autoprobe is 0: only a driver that is named "
+			"  %s is a virtual function of %s, whose sriov_drivers_autoprobe is 0: only a driver that is "
+			"named "
 			"in its\n  driver_override gets it (ENODEV).\n",
 			d->dev.name, d->physfn->dev.name);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why functions share a group (spec 10, 1.2 and 1.4), and what would part them. What is said is what holds now; a group was
- * made by what held when its members were found, so that sometimes nothing can be found any more.
+ * Why functions share a group (spec 10, 1.2 and 1.4), and what would part them. What is said is what holds now; a group
+ * was made by what held when its members were found, so that sometimes nothing can be found any more.
  */
 #include "machine/explain.h"
 
@@ -142,7 +142,8 @@ void explain_why(struct explain *e)
 		said |= tell_bridge(e, &e->picture.at[i]);
 	said |= tell_slots(e);
 	if (!said)
-		fputs("  They use each other's requester ids, or were put together by what held when they were found.\n",
+		fputs("  They use each other's requester ids, or were put together by what held when they were "
+		      "found.\n",
 		      e->out);
 }
 
@@ -171,7 +172,8 @@ static const struct machine_look *isolating_port(struct explain *e)
 static void tell_ports(struct explain *e)
 {
 	for (const struct machine_look *l = e->asked->parent; l; l = l->parent) {
-		if (!in_group(e, l) || !pci_acs_missing(l->dev) || conventional_bridge(l) || l->dev->type == PCI_UPSTREAM)
+		if (!in_group(e, l) || !pci_acs_missing(l->dev) || conventional_bridge(l) ||
+		    l->dev->type == PCI_UPSTREAM)
 			continue;
 		if (has_acs(l))
 			fprintf(e->out,
@@ -208,6 +210,7 @@ void explain_apart(struct explain *e)
 	if (port)
 		fprintf(e->out, " alone: below %s, which has ACS, with nothing else.\n", machine_short_name(port));
 	else
-		fputs(" alone: below a port with ACS (SV RR CR UF), with nothing else; this machine has none.\n", e->out);
+		fputs(" alone: below a port with ACS (SV RR CR UF), with nothing else; this machine has "
+		      "none.\n", e->out);
 	tell_ports(e);
 }

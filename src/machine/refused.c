@@ -69,7 +69,9 @@ static void program_refused(void *ctx, unsigned group_id, struct task *t, enum v
 			    const struct vfio_user *holder)
 {
 	static const char *const call[] = {
-		[VFIO_REFUSED_OPEN] = "open", [VFIO_REFUSED_CLAIM] = "SET_CONTAINER", [VFIO_REFUSED_IOMMU] = "SET_IOMMU",
+		[VFIO_REFUSED_OPEN] = "open",
+		[VFIO_REFUSED_CLAIM] = "SET_CONTAINER",
+		[VFIO_REFUSED_IOMMU] = "SET_IOMMU",
 	};
 	AUTO_FREE char *text = NULL;
 	size_t size;
@@ -109,9 +111,11 @@ static void driver_refused(void *ctx, struct dev *dev, struct drv *drv, int erro
 			said = strcmp(drv->name, "vfio-pci") == 0 && explain_vfio_refuses(m, d, out);
 		} else if (g && vfio_user_of(m->vfio, iommu_group_id(g), &user)) {
 			said = true;
-			fprintf(out, "  its group %u is in use, and no DMA of the kernel may go on in it.\n", iommu_group_id(g));
+			fprintf(out, "  its group %u is in use, and no DMA of the kernel may go on in "
+				     "it.\n", iommu_group_id(g));
 			explain_holder(&user, out);
-			fprintf(out, "  end that program, or let it close %s and its devices, then bind again.\n", user.node);
+			fprintf(out, "  end that program, or let it close %s and its devices, then bind "
+				     "again.\n", user.node);
 		}
 		if (fclose(out) == 0 && said)
 			say(m, text);

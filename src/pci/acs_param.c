@@ -6,8 +6,8 @@
  *	pci=disable_acs_redir=DEVICE[;DEVICE...]          no RR, CR, EC
  *	DEVICE: [DOMAIN:]BUS:SLOT.FUNCTION[/SLOT.FUNCTION...]  or  pci:VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE]
  *
- * A path names the function at the end of a way down from a bridge. The first entry that names a function decides for
- * it, and a mistake in the text ends the search, as it does in Linux; pci_acs_param_check() says of what is wrong before.
+ * A path names the function at the end of a way down from a bridge. The first entry that names a function decides
+ * for it, and a mistake in the text ends the search, as it does in Linux; pci_acs_param_check() finds mistakes before.
  */
 #include "pci/priv.h"
 #include <ctype.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Virtual functions: their kinship with the physical function they are part of. Those that a machine file declares are
- * there from boot on, as if firmware had enabled them; changing their number (sriov_numvfs) is not offered, as no driver
- * has a say in it, which is Linux's own answer for such a driver.
+ * Virtual functions: their kinship with the physical function they are part of. Those that a machine file declares
+ * are there from boot on, as if firmware had enabled them; changing their number (sriov_numvfs) is not offered, as no
+ * driver has a say in it, which is Linux's own answer for such a driver.
  *
  * A virtual function is never found by a rescan, and goes before its physical one.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /sys/class/pci_bus/DDDD:BB, a link to the directory of a bus below its bridge (or the root bus), where a rescan of this
- * bus and what is below it can be asked for.
+ * /sys/class/pci_bus/DDDD:BB, a link to the directory of a bus below its bridge (or the root bus), where a rescan of
+ * this bus and what is below it can be asked for.
  */
 #include "pci/priv.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What explain and the log say of each refusal of spec 10, sections 1 and 2: who blocks and why, who is harmless, what to
- * type; and that what they tell to type works.
+ * What explain and the log say of each refusal of spec 10, sections 1 and 2: who blocks and why, who is harmless, what
+ * to type; and that what they tell to type works.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +96,9 @@ static bool capable(struct task *t, enum task_cap cap)
 	return true;
 }
 
-static const struct task_ops ops = { .copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable };
+static const struct task_ops ops = {
+	.copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable,
+};
 static struct task prog = { .ops = &ops, .comm = "prog", .tid = 4711, .tgid = 4711 };
 
 static int echo(struct machine *m, const char *text, const char *path)
@@ -184,17 +186,22 @@ static void each_class_of_driver(void **state)
 	const char *said = explained(m, "02:01.0");
 
 	SAYS(said, "cannot be given to a user now.");
-	SAYS(said, "02:02.0 (1234:11e8) is bound to \"bridge-dma\", which does DMA through the kernel: the group would have "
+	SAYS(said, "02:02.0 (1234:11e8) is bound to \"bridge-dma\", which does DMA through the kernel: the group "
+		   "would have "
 		   "two owners.\n  02:03.0");
-	SAYS(said, "02:03.0 (1234:11e8) is bound to \"bridge-mmio\", which maps registers: a user's devices could write to them "
+	SAYS(said, "02:03.0 (1234:11e8) is bound to \"bridge-mmio\", which maps registers: a user's devices could "
+		   "write to them "
 		   "peer to peer, past the IOMMU.");
-	SAYS(said, "02:04.0 (1234:11e8) is bound to \"bridge-quiet\", which does neither DMA nor map registers, but nobody has "
+	SAYS(said, "02:04.0 (1234:11e8) is bound to \"bridge-quiet\", which does neither DMA nor map registers, but "
+		   "nobody has "
 		   "vouched");
-	SAYS(said, "02:05.0 (1234:0001) is bound to \"nic\", which does DMA through the kernel: the group would have two owners.\n"
+	SAYS(said, "02:05.0 (1234:0001) is bound to \"nic\", which does DMA through the kernel: the group would have "
+		   "two owners.\n"
 		   "    It maps registers too");
 	SAYS(said, "02:06.0 is bound to pci-stub: that is fine, it leaves the function alone.");
 	SAYS(said, "02:07.0 is bound to vouched: that is fine, vouched does no DMA of its own and maps no registers.");
-	SAYS(said, "02:08.0 is bound to careless, which is let pass (managed) although it does DMA: uvfio check warns of it.");
+	SAYS(said, "02:08.0 is bound to careless, which is let pass (managed) although it does DMA: uvfio check warns "
+		   "of it.");
 	SAYS(said, "02:09.0 has no driver: that is fine.");
 	SAYS(said, "02:01.0 is bound to vfio-pci: that is fine, it is for users.");
 	SAYS(said, "share a group because they are behind the PCIe-to-PCI bridge 01:00.0");
@@ -227,13 +234,15 @@ static void a_bridges_driver(void **state)
 {
 	static const char text[] = HEAD
 		"  - at: 01.0\n    kind: root-port\n    below:\n"
-		"    - at: 00.0\n      kind: pcie-to-pci\n      shpc: yes\n      below: [{at: 01.0, model: edu, bind: vfio-pci}]\n";
+		"    - at: 00.0\n      kind: pcie-to-pci\n      shpc: yes\n      below: [{at: 01.0, model: edu, bind: "
+		"vfio-pci}]\n";
 	struct machine *m = boot(text);
 	struct file *group = open_node(m, "/dev/vfio/2", 0);
 
 	assert_int_equal(claim(m, group), -EPERM);
 	SAYS(logged, "group 2 is refused to prog (pid 4711): SET_CONTAINER is EPERM\n"
-		     "  01:00.0 (1b36:000e) is bound to \"shpchp\", which does DMA through the kernel: the group would have two "
+		     "  01:00.0 (1b36:000e) is bound to \"shpchp\", which does DMA through the kernel: the group "
+		     "would have two "
 		     "owners.\n"
 		     "    It maps registers too: a user's devices could write to them peer to peer, past the IOMMU.\n"
 		     "To give the group to a user:\n"
@@ -271,7 +280,8 @@ static void somebody_has_it_open(void **state)
 	strcpy(other.comm, "other");
 	other.tgid = 12;
 	assert_int_equal(tree_open(m->tree, &other, "/dev/vfio/1", 2, &f), -EBUSY);
-	SAYS(logged, "group 1 is refused to other (pid 12): open is EBUSY\n  prog (pid 4711) has /dev/vfio/1 open since ");
+	SAYS(logged, "group 1 is refused to other (pid 12): open is EBUSY\n  prog (pid 4711) has /dev/vfio/1 open "
+		     "since ");
 	SAYS(logged, ": a group has one user at a time.");
 	file_put(group);
 	machine_destroy(m);
@@ -304,7 +314,8 @@ static void hardware(void **state)
 		assert_int_equal(file_ioctl(group, &prog, 0x3b68, (uva_t)&fd), 0);
 		assert_int_equal(file_ioctl(container, &prog, 0x3b66, 3), -EPERM);
 	}
-	SAYS(logged, "group 2 is refused to prog (pid 4711): SET_IOMMU is EPERM\n  IOMMU old does not remap interrupts");
+	SAYS(logged, "group 2 is refused to prog (pid 4711): SET_IOMMU is EPERM\n  IOMMU old does not remap "
+		     "interrupts");
 	SAYS(logged, "echo Y > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
 	file_put(group);
 	file_put(container);
@@ -332,13 +343,15 @@ static void vfio_pci_refuses(void **state)
 		"  - {at: 02.0, model: generic, ids: \"8086:0b25\"}\n");
 
 	SAYS(explained(m, "00:01.0"), "0000:00:01.0 is a bridge, which vfio-pci does not take (EINVAL)");
-	SAYS(explained(m, "01:00.0"), "0000:01:00.0 has virtual functions (1), and vfio-pci does not take it while it has (EBUSY)");
+	SAYS(explained(m, "01:00.0"), "0000:01:00.0 has virtual functions (1), and vfio-pci does not take it while it "
+				      "has (EBUSY)");
 	SAYS_NOT(answer, "echo vfio-pci >");
 	SAYS(explained(m, "01:10.0"), "echo vfio-pci > /sys/bus/pci/devices/0000:01:10.0/driver_override");
 	SAYS(explained(m, "00:02.0"), "is on vfio-pci's denylist");
 	assert_int_equal(echo(m, "vfio-pci", "/sys/bus/pci/devices/0000:00:02.0/driver_override"), 0);
 	assert_int_equal(echo(m, "0000:00:02.0", "/sys/bus/pci/drivers/vfio-pci/bind"), -EINVAL);
-	SAYS(logged, "0000:00:02.0 is refused to driver vfio-pci (EINVAL)\n  0000:00:02.0 (8086:0b25) is on vfio-pci's denylist");
+	SAYS(logged, "0000:00:02.0 is refused to driver vfio-pci (EINVAL)\n  0000:00:02.0 (8086:0b25) is on "
+		     "vfio-pci's denylist");
 	assert_int_equal(echo(m, "vfio-pci", "/sys/bus/pci/devices/0000:01:00.0/driver_override"), 0);
 	assert_int_equal(echo(m, "0000:01:00.0", "/sys/bus/pci/drivers/vfio-pci/bind"), -EBUSY);
 	SAYS(logged, "0000:01:00.0 is refused to driver vfio-pci (EBUSY)\n  0000:01:00.0 has virtual functions (1)");
@@ -357,9 +370,11 @@ static void driverless(void **state)
 		"  - {at: 01.0, model: generic, ids: \"1000:dead\"}\n"
 		"  - {at: 02.0, model: generic, ids: \"1000:0003\"}\n"
 		"  - at: 03.0\n    kind: root-port\n    below:\n"
-		"    - {at: 00.0, model: ioat}\n    - {at: 10.0, model: generic, args: [express], class: 020000, physfn: 00.0}\n");
+		"    - {at: 00.0, model: ioat}\n    - {at: 10.0, model: generic, args: [express], class: 020000, "
+		"physfn: 00.0}\n");
 
-	SAYS(explained(m, "00:01.0"), "has no driver: \"broken\" was tried and fails with EIO, which is its own affair.");
+	SAYS(explained(m, "00:01.0"), "has no driver: \"broken\" was tried and fails with EIO, which is its own "
+				      "affair.");
 	SAYS(explained(m, "00:02.0"), "has no driver yet: \"waits\" waits until \"store\" has a device (EAGAIN)");
 	assert_int_equal(echo(m, "nosuch", "/sys/bus/pci/devices/0000:00:02.0/driver_override"), 0);
 	SAYS(explained(m, "00:02.0"), "has driver_override \"nosuch\": no other driver matches it (ENODEV).");
@@ -381,9 +396,11 @@ static void ports(void **state)
 		"  - {at: 01.0, kind: root-port, acs: full, below: [{at: 00.0, model: ioat}]}\n"
 		"  - {at: 02.0, kind: root-port, acs: none, below: [{at: 00.0, model: ioat}]}\n"
 		"  - {at: 03.0, kind: root-port, acs: full}\n"
-		"  - {at: 04.0, kind: root-port, acs: full, below: [{at: 00.0, model: ioat}, {at: 00.1, model: ioat}]}\n");
+		"  - {at: 04.0, kind: root-port, acs: full, below: [{at: 00.0, model: ioat}, {at: 00.1, model: "
+		"ioat}]}\n");
 
-	SAYS(explained(m, "01:00.0"), "01:00.0 shares the group of what is above because root port 00:01.0 has ACS not all on "
+	SAYS(explained(m, "01:00.0"), "01:00.0 shares the group of what is above because root port 00:01.0 has ACS "
+				      "not all on "
 				      "(missing: RR CR)");
 	SAYS(answer, "To have 01:00.0 alone: below 00:03.0, which has ACS, with nothing else.");
 	SAYS(answer, "Or switch on the ACS of 00:01.0: pci.config_acs: \"111x1@0000:00:01.0\"");
@@ -394,7 +411,8 @@ static void ports(void **state)
 	SAYS_NOT(answer, "To have 04:00.0");
 	machine_destroy(m);
 	/* its own advice, followed */
-	m = boot("machine: t\nparameters: {pci.disable_acs_redir: \"0000:00:01.0\", pci.config_acs: \"111x1@0000:00:01.0\"}\n"
+	m = boot("machine: t\nparameters: {pci.disable_acs_redir: \"0000:00:01.0\", pci.config_acs: "
+		 "\"111x1@0000:00:01.0\"}\n"
 		 "devices:\n- kind: host-bridge\n  below:\n"
 		 "  - {at: 01.0, kind: root-port, acs: full, below: [{at: 00.0, model: ioat}]}\n");
 	SAYS(explained(m, "01:00.0"), "Group 2 could be given");
@@ -410,7 +428,8 @@ static void latecomer(void **state)
 	SAYS(explained(m, "00:01.1"), "00:01.0 and 00:01.1 are functions of one device without ACS");
 	assert_int_equal(echo(m, "1", "/sys/bus/pci/devices/0000:00:01.1/remove"), 0);
 	assert_int_equal(echo(m, "1", "/sys/bus/pci/rescan"), 0);
-	SAYS(explained(m, "00:01.1"), "00:01.1 sits in one slot with 00:01.0 of group 1, and yet has a group of its own: it was "
+	SAYS(explained(m, "00:01.1"), "00:01.1 sits in one slot with 00:01.0 of group 1, and yet has a group of its "
+				      "own: it was "
 				      "plugged in after boot");
 	machine_destroy(m);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything of spec 10, sections 1 and 2, at once: functions removed and found again, drivers bound and unbound, groups
- * claimed, types changed, and somebody who asks why. Nothing is asserted but that each call ends and says something a
+ * Everything of spec 10, sections 1 and 2, at once: functions removed and found again, drivers bound and unbound,
+ * groups claimed, types changed, and somebody who asks why. Nothing is asserted but that each call ends and says something a
  * kernel would say, that no memory is misused (run under the sanitizers), and that the machine is whole afterwards.
  */
 #include <setjmp.h>
@@ -68,7 +68,9 @@ static bool capable(struct task *t, enum task_cap cap)
 	return true;
 }
 
-static const struct task_ops ops = { .copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable };
+static const struct task_ops ops = {
+	.copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable,
+};
 
 static int echo(struct program *p, const char *word, const char *path)
 {
@@ -90,9 +92,10 @@ static unsigned one_of(struct program *p, unsigned n)
 
 static const char *function(struct program *p)
 {
-	static const char *const all[] = { "0000:00:01.0", "0000:01:00.0", "0000:02:01.0", "0000:02:02.0", "0000:00:02.0",
-					   "0000:03:00.0", "0000:03:10.0", "0000:00:03.0", "0000:00:03.1", "0000:00:04.0",
-					   "0000:00:05.0" };
+	static const char *const all[] = {
+		"0000:00:01.0", "0000:01:00.0", "0000:02:01.0", "0000:02:02.0", "0000:00:02.0", "0000:03:00.0",
+		"0000:03:10.0", "0000:00:03.0", "0000:00:03.1", "0000:00:04.0", "0000:00:05.0",
+	};
 
 	return all[one_of(p, ARRAY_SIZE(all))];
 }
@@ -109,7 +112,9 @@ static void remove_and_find(struct program *p)
 
 static void bind_and_unbind(struct program *p)
 {
-	static const char *const drivers[] = { "nic", "nvme", "shpchp", "pcieport", "pci-stub", "vfio-pci", "store", "waits" };
+	static const char *const drivers[] = {
+		"nic", "nvme", "shpchp", "pcieport", "pci-stub", "vfio-pci", "store", "waits",
+	};
 	const char *driver = drivers[one_of(p, ARRAY_SIZE(drivers))], *bdf = function(p);
 	char path[96];
 
@@ -172,7 +177,8 @@ static void *run(void *arg)
 static void all_at_once(void **state)
 {
 	static void (*const acts[])(struct program *p) = {
-		remove_and_find, remove_and_find, bind_and_unbind, bind_and_unbind, claim_and_release, claim_and_release, ask,
+		remove_and_find,   remove_and_find,   bind_and_unbind, bind_and_unbind,
+		claim_and_release, claim_and_release, ask,
 	};
 	static struct program programs[ARRAY_SIZE(acts)];
 	pthread_t threads[ARRAY_SIZE(acts)];
@@ -184,7 +190,7 @@ static void all_at_once(void **state)
 	assert_int_equal(machine_create(d, NULL, &m), 0);
 	machine_desc_free(d);
 	for (unsigned i = 0; i < ARRAY_SIZE(acts); i++) {
-		programs[i] = (struct program){ .task = { .ops = &ops, .comm = "prog", .tid = (pid_t)i + 1, .tgid = (pid_t)i + 1 },
+		programs[i] = (struct program){ .task = { .ops = &ops, .comm = "prog", .tgid = (pid_t)i + 1 },
 						.m = m, .seed = i, .act = acts[i] };
 		assert_int_equal(pthread_create(&threads[i], NULL, run, &programs[i]), 0);
 	}

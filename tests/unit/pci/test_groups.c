@@ -239,8 +239,8 @@ static void TOP_16_southbridge_of_amd(void **state)
 	static const enum iommu_kind kinds[] = { IOMMU_INTEL, IOMMU_AMD };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct pci_dev_desc desc = { .slot = 0x14, .model = &bare_pci_model, .unit = &box.unit, .multifunction = -1,
-					     .vendor = 0x1002, .device = 0x4385 };
+		struct pci_dev_desc desc = { .slot = 0x14, .model = &bare_pci_model, .unit = &box.unit,
+					     .multifunction = -1, .vendor = 0x1002, .device = 0x4385 };
 		struct pci_dev *a, *b;
 
 		box.unit.kind = kinds[i];
@@ -379,7 +379,8 @@ static void virtual_functions_go_first(void **state)
 
 static void absent_until_a_rescan(void **state)
 {
-	struct pci_dev_desc port = { .slot = 1, .bridge = true, .type = PCI_ROOT_PORT, .unit = &box.unit, .multifunction = -1 };
+	struct pci_dev_desc port = { .slot = 1, .bridge = true, .type = PCI_ROOT_PORT, .unit = &box.unit,
+				     .multifunction = -1 };
 	struct pci_dev_desc end = { .model = &bare_model, .unit = &box.unit, .multifunction = -1 };
 	struct pci_dev *d;
 
