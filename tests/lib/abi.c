@@ -70,7 +70,8 @@ static int run_one(struct test *t)
 	}
 	while (nmemory > 0) {
 		nmemory--;
-		munmap(memory[nmemory].p, memory[nmemory].n);
+		if (memory[nmemory].n)
+			munmap(memory[nmemory].p, memory[nmemory].n);
 	}
 	door_end();
 	printf("%s %s - %s: %s\n", outcome == PASS ? "ok" : outcome == FAIL ? "not ok" : "skip", t->rows, t->name,
@@ -262,6 +263,15 @@ void *test_memory(size_t n, int prot, int flags)
 	memory[nmemory].p = p;
 	memory[nmemory++].n = n;
 	return p;
+}
+
+void test_unmap(void *p, size_t n)
+{
+	for (unsigned i = 0; i < nmemory; i++) {
+		if ((char *)p >= (char *)memory[i].p && (char *)p < (char *)memory[i].p + memory[i].n)
+			memory[i].n = 0;
+	}
+	EXPECT_OK(munmap(p, n));
 }
 
 int map_dma(int container, const void *va, uint64_t iova, uint64_t size, uint32_t flags)
