@@ -147,8 +147,6 @@ uint32_t config_read(int device, unsigned off, unsigned width);
 void config_write(int device, unsigned off, unsigned width, uint32_t v);
 /* Anonymous memory, page-aligned, zeroed; unmapped after the test */
 void *test_memory(size_t n, int prot, int flags);
-/* Take some of it away during the test; an embedded machine may get the hole, so the rest stays until the end. */
-void test_unmap(void *p, size_t n);
 int map_dma(int container, const void *va, uint64_t iova, uint64_t size, uint32_t flags);
 int unmap_dma(int container, uint64_t iova, uint64_t size, uint64_t *unmapped);
 /* Give the edu its whole-program setup and wait for its DMA: direction 0 RAM->EDU, 1 EDU->RAM */
