@@ -18,7 +18,7 @@
  * lock's holder can see happens in one step with taking or giving back that lock; what others can see without it (a
  * device's domain, the gate, a translation) is a step of its own. A call that is refused changes nothing, so it is not
  * a step at all. Left out: the device set's lock (always inside the group's), vfio's references on files but the
- * group's, more groups than one.
+ * group's, other types of default domain, claims of single devices, more groups than one.
  *
  * The environment chooses who takes part (ACTORS, a sum of the A_ numbers below) and breaks one rule (MUTANT, a number
  * of the list below): each such model must be found wrong, which shows that the properties can see.
