@@ -28,10 +28,32 @@ static int die_alike(int status)
 	return 128 + WTERMSIG(status);
 }
 
+/* For tests: do as if the host refused a mechanism. Not in the manual. */
+static bool without(struct super_options *o, const char *what)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} names[] = {
+		{ "notify", SUPER_WITHOUT_NOTIFY },   { "getfd", SUPER_WITHOUT_GETFD }, { "inject", SUPER_WITHOUT_INJECT },
+		{ "procmap", SUPER_WITHOUT_PROCMAP }, { "mem", SUPER_WITHOUT_MEM },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(what, names[i].name) == 0) {
+			o->without |= names[i].bit;
+			return true;
+		}
+	}
+	fprintf(stderr, "uvfio run: --without notify, getfd, inject, procmap or mem\n");
+	return false;
+}
+
 int cli_run(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "machine", required_argument, NULL, 'm' }, { "quiet", no_argument, NULL, 'q' }, { 0 },
+		{ "machine", required_argument, NULL, 'm' }, { "quiet", no_argument, NULL, 'q' },
+		{ "without", required_argument, NULL, 'w' }, { 0 },
 	};
 	struct super_options o = { 0 };
 	struct machine *m;
@@ -43,7 +65,7 @@ int cli_run(int argc, char **argv)
 			o.machine_file = optarg;
 		else if (c == 'q')
 			o.quiet = true;
-		else
+		else if (c != 'w' || !without(&o, optarg))
 			return 2;
 	}
 	if (optind == argc) {

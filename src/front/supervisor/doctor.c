@@ -132,6 +132,50 @@ static void notify_answer(int listener)
 	free(q);
 }
 
+/* What replaces it: a stop of the caller for each call. Return: does it work? */
+static bool doctor_trace(FILE *out)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = { ARRAY_SIZE(f), f };
+	int go[2], status = 0, n = 0, err = 0;
+	double start = 0;
+	pid_t pid;
+	char c;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return false;
+	pid = fork();
+	if (pid == 0) {
+		close(go[1]);
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (read(go[0], &c, 1) == 1 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) == 0) {
+			for (int i = 0; i < ROUNDS; i++)
+				syscall(SYS_getppid);
+		}
+		_exit(0);
+	}
+	if (pid > 0 && ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL) < 0)
+		err = errno;
+	if (pid > 0 && !err)
+		(void)!write(go[1], "g", 1);
+	close(go[0]);
+	close(go[1]);
+	while (pid > 0 && waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+		if (status >> 16 == PTRACE_EVENT_SECCOMP && n++ == 0)
+			start = now_us();
+		ptrace(PTRACE_CONT, pid, 0, status >> 16 ? 0 : WSTOPSIG(status));
+	}
+	line(out, "  ptrace instead", n == ROUNDS, n == ROUNDS ? (now_us() - start) / ROUNDS : 0, "%s%s",
+	     n == ROUNDS ? "stops each call to the machine, and costs some three times that with its answer"
+			 : "nothing replaces it: ", n == ROUNDS ? "" : strerror(err ? err : ENOSYS));
+	return n == ROUNDS;
+}
+
 static bool doctor_notify(FILE *out)
 {
 	struct notify_try *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -159,21 +203,20 @@ static bool doctor_notify(FILE *out)
 		close(listener);
 	if (listener == -EBUSY)
 		line(out, "system call notification", false, 0,
-		     "this process is under another notification filter (a container manager, WSL): nothing replaces it; "
-		     "run outside");
+		     "this process is under another notification filter (a container manager, WSL): ptrace is used instead");
 	else if (listener < 0)
-		line(out, "system call notification", false, 0, "%s: nothing replaces it; needs Linux 5.19 with seccomp",
+		line(out, "system call notification", false, 0, "%s, needs Linux 5.19 with seccomp: ptrace is used instead",
 		     strerror(-listener));
 	else
 		line(out, "system call notification", true, t->us, "what each call to the machine costs here");
 	if (listener > 0) {
 		line(out, "  interruption-proof", killable, 0, "%s", killable ? "signals do not repeat a call"
-			: "needs Linux 5.19: uvfio run refuses to start, as interrupted calls would run twice");
+			: "needs Linux 5.19, as interrupted calls would run twice: ptrace is used instead");
 		line(out, "  wake on the same CPU", sync_wake, 0, "%s", sync_wake ? "calls do not wait for another CPU"
 			: "needs Linux 6.6: calls may cost 10 times as much on virtual machines");
 	}
 	munmap(t, sizeof(*t));
-	return listener > 0 && killable;
+	return (listener > 0 && killable) || doctor_trace(out);
 }
 
 /* ---- the caller's memory, descriptors, context ---- */

@@ -240,7 +240,7 @@ static void emit_search(struct as *a, unsigned lo, unsigned hi)
 }
 
 /* Calls made from the stub's text are its own business, but for its RPC. */
-static void emit_notify(struct as *a)
+static void emit_notify(struct as *a, bool trace)
 {
 	unsigned notify = a->next_label++;
 
@@ -255,14 +255,14 @@ static void emit_notify(struct as *a)
 	load(a, ARG_LO(0));
 	jump_unless(a, BPF_JEQ, (uint32_t)STUB_RPC_FD, L_ALLOW);
 	label(a, notify);
-	emit(a, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF, 0, 0);
+	emit(a, BPF_RET | BPF_K, trace ? SECCOMP_RET_TRACE : SECCOMP_RET_USER_NOTIF, 0, 0);
 	label(a, L_ALLOW);
 	emit(a, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 	label(a, L_ENOSYS);
 	emit(a, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS, 0, 0);
 }
 
-unsigned super_filter_build(unsigned fd_base, bool eventfds, struct sock_filter *prog)
+unsigned super_filter_build(unsigned fd_base, bool eventfds, bool trace, struct sock_filter *prog)
 {
 	struct as a = { .prog = prog, .next_label = L_FREE, .fd_base = fd_base };
 
@@ -273,12 +273,12 @@ unsigned super_filter_build(unsigned fd_base, bool eventfds, struct sock_filter 
 	emit_search(&a, 0, ARRAY_SIZE(table));
 	for (unsigned c = 0; c < NCLASSES; c++)
 		emit_class(&a, (enum class)c, eventfds);
-	emit_notify(&a);
+	emit_notify(&a, trace);
 	resolve(&a);
 	return a.n;
 }
 
-int super_filter_install(const struct sock_filter *prog, unsigned n)
+int super_filter_install(const struct sock_filter *prog, unsigned n, bool listener)
 {
 	struct sock_fprog p = { .len = (unsigned short)n, .filter = (struct sock_filter *)prog };
 	long fd;
@@ -286,6 +286,6 @@ int super_filter_install(const struct sock_filter *prog, unsigned n)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		     SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &p);
+		     listener ? SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0, &p);
 	return fd < 0 ? -errno : (int)fd;
 }

@@ -12,15 +12,16 @@
  * super_filter_build - make the program of the filter
  * @fd_base:  calls on descriptors from there on are notified
  * @eventfds: notify eventfd creation (when a caller's eventfds cannot be fetched)
+ * @trace:    a tracer is told instead of a listener
  * @prog:     room for SUPER_FILTER_MAX instructions
  * Return: number of instructions
  */
-unsigned super_filter_build(unsigned fd_base, bool eventfds, struct sock_filter *prog);
+unsigned super_filter_build(unsigned fd_base, bool eventfds, bool trace, struct sock_filter *prog);
 /**
  * super_filter_install - put the calling process under a filter, for good
- * @sync: not used by the kernel here; the listener's owner sets SYNC_WAKE_UP
- * Async-signal-safe. Return: the listener; -EBUSY a filter with a listener is there already; -EINVAL old kernel
+ * @listener: ask for one; else the filter is for a tracer
+ * Async-signal-safe. Return: the listener, or 0; -EBUSY a filter with a listener is there already; -EINVAL old kernel
  */
-int super_filter_install(const struct sock_filter *prog, unsigned n);
+int super_filter_install(const struct sock_filter *prog, unsigned n, bool listener);
 
 #endif

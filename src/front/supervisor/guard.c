@@ -19,17 +19,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* With a descriptor goes the sender's pid. */
+/* What the program says before it starts: its number, and with it the listener, or why there is none. */
+struct word {
+	pid_t pid;
+	int error;
+};
+
 static void fd_send(int sock, int fd)
 {
-	pid_t pid = getpid();
+	struct word w = { getpid(), fd < 0 ? -fd : 0 };
 	union {
 		struct cmsghdr h;
 		char c[CMSG_SPACE(sizeof(int))];
 	} u = { 0 };
-	struct iovec v = { &pid, sizeof(pid) };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
+	struct iovec v = { &w, sizeof(w) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 
+	if (fd >= 0) {
+		m.msg_control = &u;
+		m.msg_controllen = sizeof(u);
+	}
 	u.h.cmsg_level = SOL_SOCKET;
 	u.h.cmsg_type = SCM_RIGHTS;
 	u.h.cmsg_len = CMSG_LEN(sizeof(int));
@@ -37,17 +46,25 @@ static void fd_send(int sock, int fd)
 	(void)!sendmsg(sock, &m, 0);
 }
 
-static int fd_receive(int sock, pid_t *pid)
+/* The listener; -1: refused, see *error; -EPIPE the program has ended */
+static int fd_receive(int sock, pid_t *pid, int *error)
 {
+	struct word w;
 	union {
 		struct cmsghdr h;
 		char c[CMSG_SPACE(sizeof(int))];
 	} u = { 0 };
-	struct iovec v = { pid, sizeof(*pid) };
+	struct iovec v = { &w, sizeof(w) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
 	int fd;
 
-	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) <= 0 || m.msg_controllen < CMSG_LEN(sizeof(int)))
+	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(w))
+		return -EPIPE;
+	*pid = w.pid;
+	*error = -w.error;
+	if (w.error)
+		return -1;
+	if (m.msg_controllen < CMSG_LEN(sizeof(int)))
 		return -EPIPE;
 	memcpy(&fd, CMSG_DATA(&u.h), sizeof(fd));
 	return fd;
@@ -85,24 +102,43 @@ unsigned super_kill_descendants(pid_t of)
 
 /* ---- the program ---- */
 
-static _Noreturn void program(struct super *s, const struct sock_filter *prog, unsigned n, int sock, int error,
-			      char *const argv[])
+/* Under the filter: with a listener, or, when the host refuses that, with a tracer, as soon as it has come. */
+static int enter_filter(struct super *s, int sock)
+{
+	static struct sock_filter prog[SUPER_FILTER_MAX];
+	int fd = -EBUSY;
+	char go;
+
+	if (!(s->o->without & SUPER_WITHOUT_NOTIFY))
+		fd = super_filter_install(prog, super_filter_build(s->fd_base, !s->getfd, false, prog), true);
+	if (fd >= 0) {
+		fd_send(sock, fd);
+		close(fd);
+		return 0;
+	}
+	if (fd != -EBUSY && fd != -ENOSYS && fd != -EINVAL)
+		return fd;
+	fd_send(sock, fd);
+	if (read(sock, &go, 1) != 1)
+		return fd;
+	/* An eventfd cannot be handed to the program there, so nothing is gained by making it. */
+	return super_filter_install(prog, super_filter_build(s->fd_base, false, true, prog), false);
+}
+
+static _Noreturn void program(struct super *s, int sock, int error, char *const argv[])
 {
 	struct rlimit rl;
-	int fd;
+	int rc;
 
 	getrlimit(RLIMIT_NOFILE, &rl);
 	rl.rlim_cur = MAX(s->soft_files, MIN(rl.rlim_max, (rlim_t)s->fd_top + SUPER_FD_SPARE));
 	setrlimit(RLIMIT_NOFILE, &rl);
-	fd = super_filter_install(prog, n);
-	if (fd >= 0) {
-		fd_send(sock, fd);
-		close(fd);
+	rc = -enter_filter(s, sock);
+	if (rc == 0) {
 		execvp(argv[0], argv);
-		fd = -errno;
+		rc = errno;
 	}
-	fd = -fd;
-	(void)!write(error, &fd, sizeof(fd));
+	(void)!write(error, &rc, sizeof(rc));
 	_exit(127);
 }
 
@@ -149,8 +185,6 @@ static _Noreturn void guard_main(struct super *s, pid_t first, int alive, int st
 static _Noreturn void guard_child(struct super *s, char *const argv[], int sock, int alive, int status, int error,
 				  const sigset_t *mask)
 {
-	static struct sock_filter prog[SUPER_FILTER_MAX];
-	unsigned n = super_filter_build(s->fd_base, !s->getfd, prog);
 	sigset_t all;
 	pid_t first;
 
@@ -166,7 +200,7 @@ static _Noreturn void guard_child(struct super *s, char *const argv[], int sock,
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGRTMAX, SIG_DFL);
 		sigprocmask(SIG_SETMASK, mask, NULL);
-		program(s, prog, n, sock, error, argv);
+		program(s, sock, error, argv);
 	}
 	close(sock);
 	close(error);
@@ -206,7 +240,11 @@ int super_guard_start(struct super *s, char *const argv[], struct super_guard *g
 	g->status = status[0];
 	g->alive = alive[1];
 	g->error = error[0];
-	g->listener = g->pid < 0 ? -EAGAIN : fd_receive(sock[0], &g->program);
+	g->sock = sock[0];
+	g->refused = 0;
+	g->listener = g->pid < 0 ? -EAGAIN : fd_receive(sock[0], &g->program, &g->refused);
+	if (g->listener == -1 && g->refused)
+		return 0;
 	close(sock[0]);
 	if (g->listener >= 0)
 		return 0;
@@ -219,4 +257,11 @@ int super_guard_start(struct super *s, char *const argv[], struct super_guard *g
 	if (g->pid > 0)
 		waitpid(g->pid, NULL, 0);
 	return -rc;
+}
+
+void super_guard_go(struct super_guard *g, bool go)
+{
+	if (go)
+		(void)!write(g->sock, "g", 1);
+	close(g->sock);
 }

@@ -115,7 +115,7 @@ long super_execve(struct super_call *c)
 	if (!p)
 		return -ESRCH;
 	super_signals_exec(p);
-	if (!c->s->inject || super_window_owns(p))
+	if (!c->s->inject || c->s->tracer || super_window_owns(p))
 		return SUPER_CONTINUE;
 	super_call_may_block(c);
 	if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACEEXEC) < 0) {

@@ -10,6 +10,7 @@
  * sleeps while there is nothing to watch.
  */
 #include "front/supervisor/priv.h"
+#include "front/supervisor/tracer.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -41,6 +42,8 @@ int super_call_send(struct super_call *c, long val)
 	} else {
 		r.val = val;
 	}
+	if (c->s->tracer)
+		return super_tracer_send(c, val);
 	return ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
 }
 
@@ -53,6 +56,8 @@ bool super_call_valid(struct super_call *c)
 {
 	uint64_t id = c->n->id;
 
+	if (c->s->tracer)
+		return super_tracer_valid(c);
 	return ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
@@ -65,8 +70,11 @@ int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send
 		.newfd = at >= 0 ? (unsigned)at : 0,
 		.newfd_flags = (unsigned)oflags & O_CLOEXEC,
 	};
-	int n = ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+	int n;
 
+	if (c->s->tracer)
+		return super_tracer_addfd(c, fd, at, oflags, send);
+	n = ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 	return n < 0 ? -errno : n;
 }
 
@@ -92,6 +100,8 @@ void super_call_may_block(struct super_call *c)
 {
 	struct super_pool *p = &c->s->pool;
 
+	if (c->s->tracer)
+		return; /* nobody leads: each call has its thread */
 	SCOPED_LOCK(&p->lock);
 	if (p->leader == c->worker)
 		lead_pass_locked(c->s, c->worker->seq);
@@ -181,7 +191,7 @@ bool super_call_hold(struct super_file *sf)
 	return true;
 }
 
-static void call_answer(struct super_call *c)
+void super_call_answer(struct super_call *c)
 {
 	super_handler h = super_dispatch(c->n->data.nr);
 	long r;
@@ -236,7 +246,7 @@ static void worker_lead(struct super_worker *w, struct seccomp_notif *n)
 			return;
 		}
 		lead_begin(w);
-		call_answer(&c);
+		super_call_answer(&c);
 	} while (lead_end(w));
 }
 

@@ -267,8 +267,8 @@ long super_chdir(struct super_call *c)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* The highest free number below ours: calls on it are not notified. */
-	for (at = (int)c->s->fd_base - 1; at > 0; at--) {
+	/* A high free number below ours: calls on it are not notified. Not the one of another thread that does the same. */
+	for (at = (int)(c->s->fd_base - 1 - atomic_fetch_add(&c->s->chdirs, 1) % 64); at > 0; at--) {
 		snprintf(path, sizeof(path), "/proc/%u/fd/%d", c->n->pid, at);
 		if (lstat(path, &st) < 0)
 			break;

@@ -139,6 +139,7 @@ LIST_HEAD(super_proc_bucket, super_proc);
 
 struct super_call;
 struct super_worker;
+struct super_tracer;
 
 struct super_pool {
 	struct mutex lock;          /* RANK_SUPER_POOL */
@@ -159,7 +160,8 @@ struct super {
 	struct tree *tree;
 	struct log *log;
 	const struct super_options *o;
-	int listener;
+	int listener;               /* -1: */
+	struct super_tracer *tracer; /* [I] instead of it; tracer.c */
 	int watchdog;               /* eventfd: wake the main thread */
 	int epoll;
 	uint64_t soft_files;        /* [I] RLIMIT_NOFILE as it was */
@@ -184,6 +186,7 @@ struct super {
 	sigset_t program_mask;      /* [I] what programs inherit */
 	pid_t root;                 /* the program, once the guard has started it */
 	int guard_pipe;             /* write end: while it is open the guard lets the programs live */
+	atomic_uint chdirs;         /* for numbers that differ */
 	atomic_ullong notified, continued; /* for the report */
 	atomic_uint warned;         /* bits of things said once */
 };
@@ -234,6 +237,8 @@ bool super_call_hold(struct super_file *sf);
  * @at: the number; -1: the lowest free. @send: answer the call with the number too.
  */
 int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send);
+/** super_call_answer - run the handler and answer, on a thread that may do nothing else meanwhile */
+void super_call_answer(struct super_call *c);
 typedef long (*super_handler)(struct super_call *c);
 static inline uint64_t super_arg(const struct super_call *c, unsigned i)
 {
@@ -436,6 +441,8 @@ void super_trace_detach(pid_t tid);
 long super_trace_call(pid_t tid, long nr, const uint64_t args[6]);
 /** super_trace_result - what the system call it is in will return */
 void super_trace_result(pid_t tid, long val);
+/** super_trace_wait_by - how this thread waits for one of several it traces; @wait: as waitpid(tid, status, __WALL) */
+void super_trace_wait_by(pid_t (*wait)(pid_t tid, int *status));
 /** super_trace_stack - the stopped thread's stack pointer. 0; -ESRCH */
 int super_trace_stack(pid_t tid, uint64_t *sp);
 /**
@@ -472,17 +479,34 @@ long super_window_redirect(struct super_call *c, struct super_file *sf, int fd);
 int super_window_file(struct super_proc *p, int fd, struct super_file **out);
 bool super_window_owns(struct super_proc *p);
 void super_windows_wait(struct super *s);
+/* What is known of a thread whose calls are looked at one by one. */
+struct super_redirect {
+	pid_t tid, tgid;
+	bool renamed;     /* its descriptor was turned: */
+	uint64_t fd;      /* it was this */
+	long nr;          /* the call it is in */
+};
+/** super_redirect_any - has the process a low descriptor that is an attribute? */
+bool super_redirect_any(struct super *s, pid_t tgid);
+/** super_redirect_entered - in the stop before a call */
+void super_redirect_entered(struct super *s, struct super_redirect *r);
+/** super_redirect_left - in the stop after a call. False: its process has no such descriptor any more */
+bool super_redirect_left(struct super *s, struct super_redirect *r);
 
 /* guard.c */
 struct super_guard {
 	pid_t pid;      /* of the guard */
 	pid_t program;
-	int listener;   /* received from the program */
+	int listener;   /* received from the program; -1: */
+	int refused;    /* the host has not allowed it: -errno; the program waits for super_guard_go() */
+	int sock;
 	int status;     /* read end: one int when the program has ended, EOF when the last one has */
 	int alive;      /* write end */
 	int error;      /* read end: an errno when exec failed, EOF when it has not */
 };
 int super_guard_start(struct super *s, char *const argv[], struct super_guard *g);
+/** super_guard_go - the program is traced now, and may start; @go false: it may not */
+void super_guard_go(struct super_guard *g, bool go);
 /** super_kill_descendants - SIGKILL to all processes below @of; returns how many there were */
 unsigned super_kill_descendants(pid_t of);
 

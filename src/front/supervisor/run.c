@@ -4,6 +4,7 @@
  * leader of the notification threads, signals to pass on, and the guard's news.
  */
 #include "front/supervisor/priv.h"
+#include "front/supervisor/tracer.h"
 #include "machine/machine.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -86,7 +87,7 @@ static int super_init(struct super *s)
 	if (rc)
 		return rc;
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
-		return -ENOSYS;
+		sizes.seccomp_notif = 0;
 	s->notif_size = MAX((size_t)sizes.seccomp_notif, sizeof(struct seccomp_notif));
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->epoch = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
@@ -178,12 +179,41 @@ static void after_guard(struct super *s, pid_t guard, int *status)
 		return;
 	super_log(s, LOG_ERR, "the guard was killed, and with it all programs");
 	*status = SIGKILL;
-	for (unsigned i = 0; i < 1000 && !(poll(&p, 1, 0) == 1 && (p.revents & POLLHUP)); i++) {
+	for (unsigned i = 0; i < 1000; i++) {
+		if (s->tracer ? super_tracer_idle(s) : poll(&p, 1, 0) == 1 && (p.revents & POLLHUP))
+			break;
 		super_kill_descendants(getpid());
 		usleep(1000);
 		while (waitpid(-1, &how, WNOHANG) > 0)
 			;
 	}
+}
+
+/* The threads that answer. Where the host allows no listener, a tracer and its workers. */
+static int start_answering(struct super *s, struct super_guard *g)
+{
+	int rc;
+
+	if (s->listener >= 0) {
+		ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+		return super_pool_start(s);
+	}
+	super_log(s, s->o->quiet ? LOG_INFO : LOG_WARN, "%s (%s): calls are traced with ptrace instead, which is slower",
+		  g->refused == -EBUSY ? "this process is under another seccomp filter with a listener"
+				       : "this host has no usable seccomp notification", strerror(-g->refused));
+	rc = super_tracer_start(s, g->program);
+	if (rc)
+		super_log(s, LOG_ERR, "ptrace: %s", strerror(-rc));
+	super_guard_go(g, rc == 0);
+	return rc;
+}
+
+static void stop_answering(struct super *s)
+{
+	if (s->tracer)
+		super_tracer_stop(s);
+	else
+		super_pool_stop(s);
 }
 
 static int run(struct super *s, char *const argv[], int *status)
@@ -204,15 +234,14 @@ static int run(struct super *s, char *const argv[], int *status)
 		return rc;
 	}
 	s->listener = g.listener;
-	ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	s->root = g.program;
 	watch(s, g.status, MARK_STATUS);
 	watch(s, signals, MARK_SIGNALS);
-	rc = super_pool_start(s);
+	rc = start_answering(s, &g);
 	if (rc == 0) {
 		watch_run(s, &g, signals, status);
 		after_guard(s, g.pid, status);
-		super_pool_stop(s);
+		stop_answering(s);
 		if (read(g.error, &err, sizeof(err)) == (ssize_t)sizeof(err))
 			rc = -err;
 	}
@@ -220,7 +249,8 @@ static int run(struct super *s, char *const argv[], int *status)
 	close(g.error);
 	close(g.status);
 	waitpid(g.pid, NULL, 0); /* unless it was waited for already */
-	close(s->listener);
+	if (s->listener >= 0)
+		close(s->listener);
 	prctl(PR_SET_CHILD_SUBREAPER, was_reaper);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(signals);

@@ -8,6 +8,7 @@
  * Such a program that asks for its mask sees them open. Masks of handlers (sa_mask) are not looked at.
  */
 #include "front/supervisor/priv.h"
+#include "front/supervisor/tracer.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -205,19 +206,26 @@ long super_sigprocmask(struct super_call *c)
 	return super_call_in_stop(c, 0, mask_in_stop, &m);
 }
 
+static void open_stopped(pid_t tid)
+{
+	uint64_t mask;
+
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) == 0 && (mask & OPEN_SIGNALS)) {
+		mask &= ~OPEN_SIGNALS;
+		ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
+	}
+}
+
 static int open_thread(void *ctx, pid_t tid)
 {
-	uint64_t blocked, mask;
+	uint64_t blocked;
 
 	(void)ctx;
 	if (super_proc_status(tid, "SigBlk", 16, &blocked) || !(blocked & OPEN_SIGNALS) || super_trace_attach(tid, 0))
 		return 0;
 	if (super_trace_wait() != tid)
 		return 0;
-	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) == 0) {
-		mask &= ~OPEN_SIGNALS;
-		ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
-	}
+	open_stopped(tid);
 	super_trace_detach(tid);
 	return 0;
 }
@@ -246,7 +254,9 @@ long super_signals_mmap(struct super_call *c)
 		return -ESRCH;
 	if (!atomic_exchange(&p->devices, true)) {
 		atomic_fetch_add(&c->s->device_procs, 1);
-		if (c->s->inject)
+		if (c->s->tracer)
+			super_tracer_others(c, open_stopped);
+		else if (c->s->inject)
 			super_proc_threads(p->tgid, open_other, &tid);
 	}
 	if (c->s->inject && super_proc_status(tid, "SigBlk", 16, &blocked) == 0 && (blocked & OPEN_SIGNALS))

@@ -26,6 +26,7 @@ struct super_options {
 #define SUPER_WITHOUT_INJECT  BIT(1) /* ptrace: no stub, no redirected attributes */
 #define SUPER_WITHOUT_PROCMAP BIT(2) /* PROCMAP_QUERY: read /proc/PID/maps */
 #define SUPER_WITHOUT_MEM     BIT(3) /* /proc/PID/mem */
+#define SUPER_WITHOUT_NOTIFY  BIT(4) /* a listener of a seccomp filter: trace */
 
 /**
  * super_mirror_create - memory of the machine that programs can look at, for registers without side effects
@@ -43,8 +44,9 @@ void super_mirror_destroy(struct mirror_pool *pool);
  *
  * Signals: while it runs, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and an INT or QUIT sent by a process are passed
  * on to the program; those of the terminal reach it by themselves. If this process dies, all programs are killed.
- * Return: 0; -ENOENT, -EACCES and the like: the program cannot be executed; -EBUSY the host has put this process
- *         under a notification filter already; -ENOSYS the kernel is too old (5.19); others of the host.
+ * Where the host has put this process under a notification filter already, or the kernel is older than 5.19, programs
+ * are traced (ptrace) instead, which is slower.
+ * Return: 0; -ENOENT, -EACCES and the like: the program cannot be executed; -EPERM and others: neither is possible.
  *         The log says more.
  */
 int super_run(struct machine *m, const struct super_options *o, char *const argv[], int *status);

@@ -5,6 +5,7 @@
  * Signals are held back while a call runs; the program gets them when it goes on.
  */
 #include "front/supervisor/priv.h"
+#include "front/supervisor/tracer.h"
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -64,16 +65,32 @@ void super_trace_result(pid_t tid, long val)
 	ptrace(PTRACE_SETREGS, tid, 0, &r);
 }
 
-/* Let it run until it stops with SIGTRAP. Other stops (a group stop, say) are passed over. */
+static pid_t wait_one(pid_t tid, int *status)
+{
+	return waitpid(tid, status, __WALL);
+}
+
+static _Thread_local pid_t (*wait_by)(pid_t tid, int *status) = wait_one;
+
+void super_trace_wait_by(pid_t (*wait)(pid_t tid, int *status))
+{
+	wait_by = wait;
+}
+
+/*
+ * Let it run until it stops with SIGTRAP, or at a system call. Other stops (the filter's, say) are passed over. What
+ * cannot be held back is SIGSTOP: it gets it, which stops its process, but this thread goes on for the moment.
+ */
 static int run_to_trap(pid_t tid, int request)
 {
-	int status;
+	int status, sig = 0;
 
 	for (;;) {
-		if (ptrace(request, tid, 0, 0) < 0 || waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status))
+		if (ptrace(request, tid, 0, sig) < 0 || wait_by(tid, &status) != tid || !WIFSTOPPED(status))
 			return -ESRCH;
-		if (status >> 8 == SIGTRAP)
+		if (status >> 8 == SIGTRAP || status >> 8 == (SIGTRAP | 0x80))
 			return 0;
+		sig = status >> 16 == 0 ? WSTOPSIG(status) : 0;
 	}
 }
 
@@ -106,7 +123,8 @@ long super_trace_call(pid_t tid, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct saved, r;
 	uint64_t mask, all = ~BIT64(SIGTRAP - 1);
-	long insn, rc;
+	long insn;
+	int rc;
 
 	if (ptrace(PTRACE_GETREGS, tid, 0, &saved) < 0 || ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0)
 		return -ESRCH;
@@ -125,18 +143,20 @@ long super_trace_call(pid_t tid, long nr, const uint64_t args[6])
 	r.r9 = args[5];
 	ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all);
 	rc = after_syscall ? run_by_syscall(tid, &r) : run_by_poke(tid, &r);
-	if (rc == 0)
-		rc = (long)r.rax;
+	if (rc)
+		return rc; /* whoever has the number now, these registers are not its own */
 	saved.orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, tid, 0, &saved);
 	ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
-	return rc;
+	return (long)r.rax;
 }
 
 long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx)
 {
 	pid_t tid = (pid_t)c->n->pid;
 
+	if (c->s->inject && c->s->tracer)
+		return super_tracer_in_stop(c, val, fn, ctx);
 	if (!c->s->inject || super_trace_attach(tid, 0))
 		return SUPER_CONTINUE;
 	super_call_send(c, val);

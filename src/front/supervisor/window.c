@@ -10,6 +10,7 @@
  * Only writable attributes need it: what is read has real bytes behind it, ioctl and mmap know files by their inode.
  */
 #include "front/supervisor/priv.h"
+#include "front/supervisor/tracer.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,11 +26,8 @@
 /* One traced thread. */
 struct member {
 	LIST_ENTRY(member) link;
-	pid_t tid, tgid;
+	struct super_redirect r;
 	bool execed;      /* a new image, to be given the stub when the call is left */
-	bool renamed;     /* its descriptor was turned: */
-	uint64_t fd;      /* it was this */
-	long nr;
 };
 
 struct super_window {
@@ -49,14 +47,14 @@ static struct member *member_get(struct super_window *w, pid_t tid)
 	uint64_t tgid;
 
 	LIST_FOREACH(m, &w->members, link) {
-		if (m->tid == tid)
+		if (m->r.tid == tid)
 			return m;
 	}
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
-	m->tid = tid;
-	m->tgid = super_proc_status(tid, "Tgid", 10, &tgid) == 0 ? (pid_t)tgid : tid;
+	m->r.tid = tid;
+	m->r.tgid = super_proc_status(tid, "Tgid", 10, &tgid) == 0 ? (pid_t)tgid : tid;
 	SCOPED_LOCK(&s->window_lock);
 	LIST_INSERT_HEAD(&w->members, m, link);
 	return m;
@@ -87,7 +85,7 @@ static struct super_file *redirected(struct super *s, pid_t tgid, int fd)
 	return sf;
 }
 
-static bool any_redirected(struct super *s, pid_t tgid)
+bool super_redirect_any(struct super *s, pid_t tgid)
 {
 	bool found = false;
 	struct dirent *e;
@@ -117,7 +115,7 @@ static bool may_end(long nr)
 	return nr == SYS_dup2 || nr == SYS_dup3 || nr == SYS_close || nr == SYS_close_range || nr == SYS_fcntl;
 }
 
-static void call_entered(struct super_window *w, struct member *m)
+void super_redirect_entered(struct super *s, struct super_redirect *m)
 {
 	struct user_regs_struct r;
 	struct super_file *sf;
@@ -125,7 +123,7 @@ static void call_entered(struct super_window *w, struct member *m)
 	if (ptrace(PTRACE_GETREGS, m->tid, 0, &r) < 0)
 		return;
 	m->nr = (long)r.orig_rax;
-	if (!is_write(m->nr) || !(sf = redirected(w->s, m->tgid, (int)r.rdi)))
+	if (!is_write(m->nr) || !(sf = redirected(s, m->tgid, (int)r.rdi)))
 		return;
 	super_file_put(sf);
 	m->fd = r.rdi;
@@ -134,8 +132,7 @@ static void call_entered(struct super_window *w, struct member *m)
 	ptrace(PTRACE_SETREGS, m->tid, 0, &r);
 }
 
-/* Returns false when the process needs its window no more. */
-static bool call_left(struct super_window *w, struct member *m)
+bool super_redirect_left(struct super *s, struct super_redirect *m)
 {
 	struct user_regs_struct r;
 
@@ -144,12 +141,18 @@ static bool call_left(struct super_window *w, struct member *m)
 		ptrace(PTRACE_SETREGS, m->tid, 0, &r);
 	}
 	m->renamed = false;
-	if (m->execed) {
-		m->execed = false;
-		super_inject(w->s, m->tid);
-		return any_redirected(w->s, m->tgid);
-	}
-	return !may_end(m->nr) || any_redirected(w->s, m->tgid);
+	return !may_end(m->nr) || super_redirect_any(s, m->tgid);
+}
+
+/* Returns false when the process needs its window no more. */
+static bool call_left(struct super_window *w, struct member *m)
+{
+	if (!m->execed)
+		return super_redirect_left(w->s, &m->r);
+	m->execed = false;
+	m->r.renamed = false;
+	super_inject(w->s, m->r.tid);
+	return super_redirect_any(w->s, m->r.tgid);
 }
 
 /* A fork's child begins with the end of a call that it has not entered, so counting would not do. */
@@ -168,15 +171,15 @@ static bool stopped(struct super_window *w, struct member *m, int status, int *s
 	*sig = 0;
 	*listen = false;
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-		if (!is_entry(m->tid))
+		if (!is_entry(m->r.tid))
 			return call_left(w, m);
-		call_entered(w, m);
+		super_redirect_entered(w->s, &m->r);
 		return true;
 	}
 	if (event == PTRACE_EVENT_EXEC) {
-		struct super_proc *p = super_proc_of(w->s, m->tid);
+		struct super_proc *p = super_proc_of(w->s, m->r.tid);
 
-		m->nr = SYS_execve; /* it is left in the next stop, where registers may be set */
+		m->r.nr = SYS_execve; /* it is left in the next stop, where registers may be set */
 		m->execed = true;
 		if (p)
 			super_proc_execed(p);
@@ -242,7 +245,7 @@ static void window_main(void *arg)
 		ptrace(PTRACE_INTERRUPT, w->first, 0, 0);
 		m = member_get(w, w->first);
 		if (m)
-			super_proc_threads(m->tgid, seize, w);
+			super_proc_threads(m->r.tgid, seize, w);
 	}
 	mutex_lock(&s->window_lock);
 	w->rc = rc;
@@ -278,7 +281,7 @@ bool super_window_owns(struct super_proc *p)
 	SCOPED_LOCK(&s->window_lock);
 	LIST_FOREACH(w, &s->windows, link) {
 		LIST_FOREACH(m, &w->members, link) {
-			if (m->tgid == p->tgid)
+			if (m->r.tgid == p->tgid)
 				return true;
 		}
 	}
@@ -293,6 +296,10 @@ long super_window_redirect(struct super_call *c, struct super_file *sf, int fd)
 
 	(void)sf;
 	(void)fd;
+	if (s->tracer) {
+		super_tracer_redirect(c);
+		return SUPER_CONTINUE;
+	}
 	if (super_window_owns(c->proc))
 		return SUPER_CONTINUE;
 	w = s->inject ? calloc(1, sizeof(*w)) : NULL;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The fallback of notification: tracing. What notify.c, trace.c and others ask of tracer.c when super.tracer is set. */
+#ifndef UVFIO_FRONT_SUPERVISOR_TRACER_H
+#define UVFIO_FRONT_SUPERVISOR_TRACER_H
+
+#include "front/supervisor/priv.h"
+
+/**
+ * super_tracer_start - trace @program, which waits to be told to go on, and all that it will start
+ * Sets s->tracer. Return: 0; -EPERM the host does not allow it
+ */
+int super_tracer_start(struct super *s, pid_t program);
+/** super_tracer_stop - no program is left: end all threads */
+void super_tracer_stop(struct super *s);
+/** super_tracer_idle - has the last traced program ended? */
+bool super_tracer_idle(struct super *s);
+
+/* As super_call_*() of priv.h. */
+int super_tracer_send(struct super_call *c, long val);
+bool super_tracer_valid(struct super_call *c);
+int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags, bool send);
+long super_tracer_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx);
+/** super_tracer_others - run @fn on each other thread of the calling process, in a stop that comes before its next step */
+void super_tracer_others(struct super_call *c, void (*fn)(pid_t tid));
+/** super_tracer_redirect - the calling process may have low descriptors that are attributes: look at all its calls */
+void super_tracer_redirect(struct super_call *c);
+
+/**
+ * super_trace_addfd - tracefd.c: in a stopped thread at the end of a call: a descriptor for what @fd is here
+ * @at: the number; -1: the lowest free. Return: the number; -errno
+ */
+long super_trace_addfd(pid_t tid, int fd, int at, int oflags);
+
+#endif
