@@ -262,3 +262,43 @@ TEST(map_kinds, "10:MAP-11", "pages stay the device's target after the program u
 	EXPECT_EQ(0x12345678, ((volatile uint32_t *)again)[1024]);
 	munmap(again, 8192);
 }
+
+static int unmap_vaddr(int c, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap u = {
+		.argsz = sizeof(u), .flags = VFIO_DMA_UNMAP_FLAG_VADDR, .iova = iova, .size = size,
+	};
+
+	return x_ioctl(c, VFIO_IOMMU_UNMAP_DMA, &u);
+}
+
+TEST(update_vaddr, "10:MAP-16 10:MAP-17 10:UNM-10", "VADDR: nothing mapped ENOENT, valid EINVAL; invalidated once, then given a new address")
+{
+	int c = with_type(VFIO_TYPE1v2_IOMMU);
+	char *p = ram(8192);
+
+	EXPECT_ERR(ENOENT, map_dma(c, p, 0x1000, 4096, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_OK(map_dma(c, p, 0x1000, 8192, RW));
+	EXPECT_ERR(EINVAL, map_dma(c, p, 0x1000, 8192, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_OK(unmap_vaddr(c, 0x1000, 8192));
+	EXPECT_ERR(EINVAL, unmap_vaddr(c, 0x1000, 8192));
+	EXPECT_ERR(EINVAL, map_dma(c, p, 0x1000, 4096, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_OK(map_dma(c, p, 0x1000, 8192, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_ERR(EINVAL, map_dma(c, p, 0x1000, 8192, VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_OK(unmap_dma(c, 0x1000, 8192, NULL));
+}
+
+TEST(bar_as_memory, "10:MAP-12 10:MAP-13 20:MEM-12 20:MEM-13", "a BAR mapping can be mapped for DMA untouched; not while memory is disabled")
+{
+	struct setup s = open_device(EDU);
+	void *bar = x_mmap(NULL, 0x2000, PROT_READ | PROT_WRITE, MAP_SHARED, s.device, REGION(0));
+	uint32_t cmd = config_read(s.device, 4, 2);
+
+	EXPECT(bar != MAP_FAILED);
+	EXPECT_OK(map_dma(s.container, bar, 0x100000, 0x1000, RW));
+	EXPECT_OK(unmap_dma(s.container, 0x100000, 0x1000, NULL));
+	config_write(s.device, 4, 2, cmd & ~2u);
+	EXPECT_ERR(EFAULT, map_dma(s.container, bar, 0x100000, 0x2000, RW));
+	config_write(s.device, 4, 2, cmd);
+	EXPECT_OK(map_dma(s.container, bar, 0x100000, 0x2000, RW));
+}
