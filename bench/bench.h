@@ -25,25 +25,31 @@ static inline int bench_less(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static inline void bench_print(const char *name, double round[BENCH_ROUNDS])
+static inline double bench_median(double round[BENCH_ROUNDS])
 {
 	qsort(round, BENCH_ROUNDS, sizeof(double), bench_less);
-	printf("%s %.1f\n", name, round[BENCH_ROUNDS / 2]);
-	fflush(stdout);
+	return round[BENCH_ROUNDS / 2];
 }
 
-/* BENCH(name, n, statement): nanoseconds of one @statement, @n of them a round */
-#define BENCH(name, n, ...)                                             \
-	do {                                                            \
+/* BENCH_NS(n, statement): nanoseconds of one @statement, @n of them a round */
+#define BENCH_NS(n, ...)                                                \
+	({                                                              \
 		double r_[BENCH_ROUNDS];                                \
 		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++) {             \
 			double t_ = bench_now();                        \
-			for (long i_ = 0; i_ < (n); i_++) {             \
+			for (long i_ = 0; i_ < (long)(n); i_++) {       \
 				__VA_ARGS__;                            \
 			}                                               \
 			r_[k_] = (bench_now() - t_) / (double)(n);      \
 		}                                                       \
-		bench_print(name, r_);                                  \
+		bench_median(r_);                                       \
+	})
+
+/* The same, printed. */
+#define BENCH(name, n, ...)                                             \
+	do {                                                            \
+		printf("%s %.1f\n", name, BENCH_NS(n, __VA_ARGS__));    \
+		fflush(stdout);                                         \
 	} while (0)
 
 #endif

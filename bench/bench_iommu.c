@@ -112,25 +112,6 @@ static phys_t pin(uva_t uva, uint64_t length, iova_t iova, struct mem_pin **out)
 
 /* ---- measuring ---- */
 
-static double median(double r[BENCH_ROUNDS])
-{
-	qsort(r, BENCH_ROUNDS, sizeof(*r), bench_less);
-	return r[BENCH_ROUNDS / 2];
-}
-
-#define NS(n, ...)                                                         \
-	({                                                                 \
-		double ns_[BENCH_ROUNDS];                                  \
-		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++) {                \
-			double t_ = bench_now();                           \
-			for (unsigned long i_ = 0; i_ < (n); i_++) {       \
-				__VA_ARGS__;                               \
-			}                                                  \
-			ns_[k_] = (bench_now() - t_) / (double)(n);        \
-		}                                                          \
-		median(ns_);                                               \
-	})
-
 static void row(const char *name, double ours, double floor_ns)
 {
 	if (floor_ns > 0)
@@ -162,7 +143,7 @@ static double floor_random(uint64_t n)
 		die("no memory");
 	for (uint64_t i = 0; i < n; i++)
 		table[i] = 0;
-	ns = NS(1000000, x = next(x) + got; got = table[bench_index(x, n)]);
+	ns = BENCH_NS(1000000, x = next(x) + got; got = table[bench_index(x, n)]);
 	free((void *)table);
 	return ns;
 }
@@ -175,7 +156,7 @@ static double floor_store_twice(uint64_t n)
 
 	if (!table)
 		die("no memory");
-	ns = NS(1000000, x = next(x); table[bench_index(x, n)] = x; table[bench_index(x, n)] = 0);
+	ns = BENCH_NS(1000000, x = next(x); table[bench_index(x, n)] = x; table[bench_index(x, n)] = 0);
 	free((void *)table);
 	return ns;
 }
@@ -192,12 +173,12 @@ static void bench_random(const char *label, uint64_t n)
 	memset(mem_host(mem, phys, 2 * MIB), 0, 2 * MIB);
 	for (uint64_t i = 0; i < n; i++)
 		CHECK(iommu_map(dom, BASE + i * PAGE, phys + (i * 7 % 512) * PAGE, PAGE, RW));
-	ours = NS(300000, x = next(x) + got; CHECK(iommu_dma_read(dev, BASE + bench_index(x, n) * PAGE, &got, 8)));
+	ours = BENCH_NS(300000, x = next(x) + got; CHECK(iommu_dma_read(dev, BASE + bench_index(x, n) * PAGE, &got, 8)));
 	snprintf(name, sizeof(name), "translate_%s", label);
 	row(name, ours, floor_random(n));
 
 	/* One more mapping beside those, at a random place of its own half of the space. */
-	ours = NS(100000, x = next(x); iova_t at = BASE + (n + bench_index(x, n)) * PAGE;
+	ours = BENCH_NS(100000, x = next(x); iova_t at = BASE + (n + bench_index(x, n)) * PAGE;
 		  if (iommu_map(dom, at, phys, PAGE, RW) || iommu_unmap(dom, at, PAGE) != PAGE) die("map"));
 	snprintf(name, sizeof(name), "map_unmap_%s", label);
 	row(name, ours, floor_store_twice(n));
@@ -216,7 +197,7 @@ static void bench_random_pins(const char *label, uint64_t n)
 
 	for (uint64_t i = 0; i < n; i++)
 		CHECK(iommu_map(dom, BASE + i * PAGE, pin(i * 7 % 512 * PAGE, PAGE, BASE + i * PAGE, &p[i]), PAGE, RW));
-	ours = NS(300000, x = next(x) + got; CHECK(iommu_dma_read(dev, BASE + bench_index(x, n) * PAGE, &got, 8)));
+	ours = BENCH_NS(300000, x = next(x) + got; CHECK(iommu_dma_read(dev, BASE + bench_index(x, n) * PAGE, &got, 8)));
 	snprintf(name, sizeof(name), "translate_pins_%s", label);
 	row(name, ours, floor_random(n));
 	iommu_unmap(dom, 0, 1ull << 48);
@@ -233,8 +214,8 @@ static void bench_same(void)
 	volatile uint64_t word = 0;
 
 	CHECK(iommu_map(dom, BASE, phys, PAGE, RW));
-	row("translate_same", NS(1000000, CHECK(iommu_dma_read(dev, BASE + 64, (void *)&word, 8))),
-	    NS(1000000, word = *(volatile uint64_t *)(host + 64)));
+	row("translate_same", BENCH_NS(1000000, CHECK(iommu_dma_read(dev, BASE + 64, (void *)&word, 8))),
+	    BENCH_NS(1000000, word = *(volatile uint64_t *)(host + 64)));
 	iommu_unmap(dom, BASE, PAGE);
 	mem_unpin(p);
 }
@@ -249,17 +230,17 @@ static void bench_bulk(void)
 	memset(host, 1, 16 * MIB);
 	memset(buf, 2, 2 * MIB);
 	CHECK(iommu_map(dom, BASE, phys, 16 * MIB, RW));
-	memcpy_in = NS(200, memcpy(host, buf, 2 * MIB); __asm__ volatile("" ::: "memory"));
-	memcpy_out = NS(200, memcpy(buf, host, 2 * MIB); __asm__ volatile("" ::: "memory"));
-	memcpy_mem = NS(200, memcpy(host + 4 * MIB, host, 2 * MIB); __asm__ volatile("" ::: "memory"));
-	row("write_2m", NS(200, CHECK(iommu_dma_write(dev, BASE, buf, 2 * MIB))), memcpy_in);
-	row("read_2m", NS(200, CHECK(iommu_dma_read(dev, BASE, buf, 2 * MIB))), memcpy_out);
-	row("copy_2m", NS(200, CHECK(iommu_dma_copy(dev, BASE + 4 * MIB, BASE, 2 * MIB, NULL))), memcpy_mem);
+	memcpy_in = BENCH_NS(200, memcpy(host, buf, 2 * MIB); __asm__ volatile("" ::: "memory"));
+	memcpy_out = BENCH_NS(200, memcpy(buf, host, 2 * MIB); __asm__ volatile("" ::: "memory"));
+	memcpy_mem = BENCH_NS(200, memcpy(host + 4 * MIB, host, 2 * MIB); __asm__ volatile("" ::: "memory"));
+	row("write_2m", BENCH_NS(200, CHECK(iommu_dma_write(dev, BASE, buf, 2 * MIB))), memcpy_in);
+	row("read_2m", BENCH_NS(200, CHECK(iommu_dma_read(dev, BASE, buf, 2 * MIB))), memcpy_out);
+	row("copy_2m", BENCH_NS(200, CHECK(iommu_dma_copy(dev, BASE + 4 * MIB, BASE, 2 * MIB, NULL))), memcpy_mem);
 	iommu_unmap(dom, BASE, 16 * MIB);
 	/* In 4 KiB pages that are no neighbours. */
 	for (uint64_t i = 0; i < 512; i++)
 		CHECK(iommu_map(dom, BASE + i * PAGE, phys + i * 7 % 512 * PAGE, PAGE, RW));
-	row("write_2m_4k_pages", NS(200, CHECK(iommu_dma_write(dev, BASE, buf, 2 * MIB))), memcpy_in);
+	row("write_2m_4k_pages", BENCH_NS(200, CHECK(iommu_dma_write(dev, BASE, buf, 2 * MIB))), memcpy_in);
 	iommu_unmap(dom, BASE, 2 * MIB);
 	mem_unpin(p);
 	free(buf);
@@ -271,7 +252,7 @@ static void bench_pin(void)
 	struct mem_pin *p;
 	phys_t phys;
 
-	row("pin_map_64g", NS(100, phys = pin(0, length, BASE, &p); CHECK(iommu_map(dom, BASE, phys, length, RW));
+	row("pin_map_64g", BENCH_NS(100, phys = pin(0, length, BASE, &p); CHECK(iommu_map(dom, BASE, phys, length, RW));
 			      iommu_unmap(dom, BASE, length); mem_unpin(p)), 0);
 }
 

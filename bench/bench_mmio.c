@@ -53,25 +53,6 @@ static void on_fault(int sig, siginfo_t *si, void *ctx)
 	}
 }
 
-static double median(double round[BENCH_ROUNDS])
-{
-	qsort(round, BENCH_ROUNDS, sizeof(double), bench_less);
-	return round[BENCH_ROUNDS / 2];
-}
-
-#define TIME(n, ...)                                                       \
-	({                                                                 \
-		double r_[BENCH_ROUNDS];                                   \
-		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++) {                \
-			double t_ = bench_now();                           \
-			for (long i_ = 0; i_ < (n); i_++) {                \
-				__VA_ARGS__;                               \
-			}                                                  \
-			r_[k_] = (bench_now() - t_) / (double)(n);         \
-		}                                                          \
-		median(r_);                                                \
-	})
-
 static void print(const char *name, double ours, double floor_)
 {
 	printf("%s %.1f %.1f %.2f\n", name, ours, floor_, floor_ > 0 ? ours / floor_ : 0);
@@ -93,22 +74,22 @@ int main(void)
 		return 1;
 	sigaction(SIGSEGV, &sa, NULL);
 	step_over = true;
-	f = TIME(20000, __asm__ volatile(".byte 0x8b, 0x00" : : "a"(bar) : "memory"));
+	f = BENCH_NS(20000, __asm__ volatile(".byte 0x8b, 0x00" : : "a"(bar) : "memory"));
 	step_over = false;
-	print("load32", TIME(20000, __asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(bar) : "memory")), f);
-	print("store32", TIME(20000, __asm__ volatile("movl %0, (%1)" : : "r"(v), "r"(bar) : "memory")), f);
-	print("or32", TIME(20000, __asm__ volatile("orl $1, (%0)" : : "r"(bar) : "memory", "cc")), f);
-	print("movdqu", TIME(20000, __asm__ volatile("movdqu (%0), %%xmm3" : : "r"(bar) : "xmm3", "memory")), f);
+	print("load32", BENCH_NS(20000, __asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(bar) : "memory")), f);
+	print("store32", BENCH_NS(20000, __asm__ volatile("movl %0, (%1)" : : "r"(v), "r"(bar) : "memory")), f);
+	print("or32", BENCH_NS(20000, __asm__ volatile("orl $1, (%0)" : : "r"(bar) : "memory", "cc")), f);
+	print("movdqu", BENCH_NS(20000, __asm__ volatile("movdqu (%0), %%xmm3" : : "r"(bar) : "xmm3", "memory")), f);
 	if (__builtin_cpu_supports("avx512f"))
-		print("zmm_store", TIME(20000, __asm__ volatile("vmovdqu64 %%zmm19, (%0)" : : "r"(bar) : "memory")), f);
-	calls = TIME(200, for (unsigned i = 0; i < 4096; i++) write_op(NULL, (uint64_t)bar + i, 1, ram + i));
-	print("rep_movsb_4k", TIME(200, {
+		print("zmm_store", BENCH_NS(20000, __asm__ volatile("vmovdqu64 %%zmm19, (%0)" : : "r"(bar) : "memory")), f);
+	calls = BENCH_NS(200, for (unsigned i = 0; i < 4096; i++) write_op(NULL, (uint64_t)bar + i, 1, ram + i));
+	print("rep_movsb_4k", BENCH_NS(200, {
 		      void *d = bar, *s = ram;
 		      uint64_t n = 4096;
 
 		      __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
 	      }), calls);
-	print("decode", TIME(20000, mmio_decode("\x83\x08\x01", 3, t, &insn)), 0);
+	print("decode", BENCH_NS(20000, mmio_decode("\x83\x08\x01", 3, t, &insn)), 0);
 	mmio_thunks_destroy(t);
 	return 0;
 }

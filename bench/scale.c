@@ -62,12 +62,6 @@ static void __attribute__((format(printf, 1, 2))) detail(const char *fmt, ...)
 	va_end(ap);
 }
 
-static double median(double r[BENCH_ROUNDS])
-{
-	qsort(r, BENCH_ROUNDS, sizeof(*r), bench_less);
-	return r[BENCH_ROUNDS / 2];
-}
-
 static uint64_t seed = 1;
 
 /* A number below @n. */
@@ -241,7 +235,7 @@ static void bench_start(void)
 		s = start_once();
 		ms[i] = s.ms;
 	}
-	m = median(ms);
+	m = bench_median(ms);
 	detail("start: %.0f ms, destroy: %.0f ms, %u functions, %u groups, %ld KiB\n", m, s.destroy_ms, s.functions, s.groups,
 	       s.kib);
 	if (s.functions != 10000 || s.groups != 3000)
@@ -285,7 +279,7 @@ static double claim_release(unsigned n)
 	}
 	free(g);
 	uvfio_destroy(m);
-	return median(r);
+	return bench_median(r);
 }
 
 static void bench_claim(void)
@@ -383,7 +377,7 @@ static struct rate map_unmap(struct uvfio_machine *m, const char *memory, uint64
 	free(used);
 	for (int fd = 0; fd < 2; fd++) /* the container, the group */
 		uvfio_close(m, fd);
-	return (struct rate){ median(maps), median(unmaps) };
+	return (struct rate){ bench_median(maps), bench_median(unmaps) };
 }
 
 static void bench_map(void)
@@ -429,7 +423,7 @@ static double map_unmap_size(struct uvfio_machine *m, int c, const char *memory,
 		}
 		r[k] = (bench_now() - t) / 200;
 	}
-	return median(r);
+	return bench_median(r);
 }
 
 /* Of two pages, so that one mapping of it in the program holds what the machine asks for. */

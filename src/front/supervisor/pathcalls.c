@@ -65,28 +65,32 @@ static int node_to_stat(struct super *s, const struct node_stat *ns, const char 
 	return 0;
 }
 
-static long do_stat(struct super_call *c, int dirfd, uva_t path, uva_t out, bool follow, bool empty)
+/* @st of what a call means: 0, or what the handler is to return. @empty: the call takes "" for @dirfd itself. */
+static long find_stat(struct super_call *c, int dirfd, uva_t path, bool follow, bool empty, struct stat *st)
 {
 	struct super_path p;
 	struct node_stat ns;
 	char real[PATH_MAX];
 	struct super_file *sf;
-	struct stat st;
 	long rc = look(c, dirfd, path, follow, &p, &ns, real);
 
-	if (rc == SUPER_CONTINUE && (p.magic || !(p.empty && empty && super_fd_ours(c->s, dirfd))))
-		return rc;
 	if (rc == SUPER_CONTINUE) {
-		if (super_fd_get(c, dirfd, &sf))
-			return SUPER_CONTINUE;
-		super_fill_stat(c->s, &st, sf->file->mode, sf->st_ino, sf->file->size, sf->file->rdev);
+		if (!p.empty || !empty || !super_fd_ours(c->s, dirfd) || super_fd_get(c, dirfd, &sf))
+			return rc;
+		super_fill_stat(c->s, st, sf->file->mode, sf->st_ino, sf->file->size, sf->file->rdev);
 		super_file_put(sf);
-		rc = 0;
-	} else if (p.magic && !follow) {
-		return SUPER_CONTINUE;
-	} else if (rc == 0) {
-		rc = node_to_stat(c->s, &ns, real, &st);
+		return 0;
 	}
+	if (p.magic && !follow)
+		return SUPER_CONTINUE;
+	return rc ? rc : node_to_stat(c->s, &ns, real, st);
+}
+
+static long do_stat(struct super_call *c, int dirfd, uva_t path, uva_t out, bool follow, bool empty)
+{
+	struct stat st;
+	long rc = find_stat(c, dirfd, path, follow, empty, &st);
+
 	return rc ? rc : super_copy_out(c, out, &st, sizeof(st));
 }
 
@@ -128,27 +132,11 @@ static void stat_to_statx(const struct stat *st, struct statx *x)
 
 long super_statx(struct super_call *c)
 {
-	int dirfd = (int)super_arg(c, 0), flags = (int)super_arg(c, 2);
-	bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
-	struct super_path p;
-	struct node_stat ns;
-	char real[PATH_MAX];
-	struct super_file *sf;
+	int flags = (int)super_arg(c, 2);
 	struct stat st;
 	struct statx x;
-	long rc = look(c, dirfd, super_arg(c, 1), follow, &p, &ns, real);
+	long rc = find_stat(c, (int)super_arg(c, 0), super_arg(c, 1), !(flags & AT_SYMLINK_NOFOLLOW), flags & AT_EMPTY_PATH, &st);
 
-	if (rc == SUPER_CONTINUE) {
-		if (!p.empty || !(flags & AT_EMPTY_PATH) || !super_fd_ours(c->s, dirfd) || super_fd_get(c, dirfd, &sf))
-			return rc;
-		super_fill_stat(c->s, &st, sf->file->mode, sf->st_ino, sf->file->size, sf->file->rdev);
-		super_file_put(sf);
-		rc = 0;
-	} else if (p.magic && !follow) {
-		return SUPER_CONTINUE;
-	} else if (rc == 0) {
-		rc = node_to_stat(c->s, &ns, real, &st);
-	}
 	if (rc)
 		return rc;
 	stat_to_statx(&st, &x);
