@@ -102,7 +102,7 @@ static void await_exec(struct super *s, struct super_proc *p)
 			ptrace(PTRACE_CONT, tid, 0, sig); /* the stop is still to come */
 			continue;
 		}
-		ptrace(PTRACE_DETACH, tid, 0, sig);
+		super_trace_detach(tid, sig);
 		return;
 	}
 }

@@ -231,8 +231,7 @@ static void enter_dir(struct super_call *c, pid_t tid, void *ctx)
 	long rc = super_trace_call(tid, SYS_fchdir, args);
 
 	(void)c;
-	super_trace_call(tid, SYS_close, args);
-	if (rc < 0)
+	if (rc != -ESRCH && super_trace_call(tid, SYS_close, args) != -ESRCH && rc < 0)
 		super_trace_result(tid, rc);
 }
 

@@ -436,8 +436,12 @@ dev_t super_backing_dev(struct super *s);
 int super_trace_attach(pid_t tid, unsigned long options);
 /** super_trace_wait - wait for the one thread this thread traces to stop. Its (maybe new) tid; -ESRCH it is gone */
 pid_t super_trace_wait(void);
-void super_trace_detach(pid_t tid);
-/** super_trace_call - run one system call in a stopped thread, registers restored afterwards. Its result; -ESRCH gone */
+/** super_trace_detach - let a stopped thread go, with signal @sig; one that dies instead is waited for */
+void super_trace_detach(pid_t tid, int sig);
+/**
+ * super_trace_call - run one system call in a stopped thread, registers restored afterwards
+ * Return: its result; -ESRCH it is gone. Its number may be another thread's already (exec): leave that alone.
+ */
 long super_trace_call(pid_t tid, long nr, const uint64_t args[6]);
 /** super_trace_result - what the system call it is in will return */
 void super_trace_result(pid_t tid, long val);

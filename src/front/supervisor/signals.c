@@ -226,7 +226,7 @@ static int open_thread(void *ctx, pid_t tid)
 	if (super_trace_wait() != tid)
 		return 0;
 	open_stopped(tid);
-	super_trace_detach(tid);
+	super_trace_detach(tid, 0);
 	return 0;
 }
 

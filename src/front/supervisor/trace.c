@@ -21,7 +21,7 @@ int super_trace_attach(pid_t tid, unsigned long options)
 	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0) {
 		int rc = -errno;
 
-		ptrace(PTRACE_DETACH, tid, 0, 0);
+		super_trace_detach(tid, 0);
 		return rc;
 	}
 	return 0;
@@ -40,9 +40,18 @@ pid_t super_trace_wait(void)
 	return WIFSTOPPED(status) ? tid : -ESRCH;
 }
 
-void super_trace_detach(pid_t tid)
+/*
+ * One that cannot be let go of is dying, and has to be waited for: until then it stays a zombie, and an exec of another
+ * thread of its process waits for it.
+ */
+void super_trace_detach(pid_t tid, int sig)
 {
-	ptrace(PTRACE_DETACH, tid, 0, 0);
+	int status;
+
+	while (ptrace(PTRACE_DETACH, tid, 0, sig) < 0) {
+		if (waitpid(tid, &status, __WALL | __WNOTHREAD) < 0 ? errno != EINTR : !WIFSTOPPED(status))
+			return;
+	}
 }
 
 int super_trace_stack(pid_t tid, uint64_t *sp)
@@ -65,9 +74,10 @@ void super_trace_result(pid_t tid, long val)
 	ptrace(PTRACE_SETREGS, tid, 0, &r);
 }
 
+/* A number that an exec has given to another thread is that one's tracer's to wait for. */
 static pid_t wait_one(pid_t tid, int *status)
 {
-	return waitpid(tid, status, __WALL);
+	return waitpid(tid, status, __WALL | __WNOTHREAD);
 }
 
 static _Thread_local pid_t (*wait_by)(pid_t tid, int *status) = wait_one;
@@ -159,10 +169,13 @@ long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_
 		return super_tracer_in_stop(c, val, fn, ctx);
 	if (!c->s->inject || super_trace_attach(tid, 0))
 		return SUPER_CONTINUE;
-	super_call_send(c, val);
+	/* Once the answer is taken, it is the caller that was seized, not one that has got its number since. */
+	bool taken = super_call_send(c, val) == 0;
+
 	if (super_trace_wait() == tid) {
-		fn(c, tid, ctx);
-		super_trace_detach(tid);
+		if (taken)
+			fn(c, tid, ctx);
+		super_trace_detach(tid, 0);
 	}
 	return SUPER_DONE;
 }

@@ -98,8 +98,8 @@ static long open_there(struct scratch *m, int fd)
 	rc = scratch_write(m, &l, sizeof(l));
 	if (rc == 0)
 		rc = run(m->tid, SYS_fcntl, (uint64_t)n, F_OFD_SETLK, m->at);
-	if (rc < 0)
-		run(m->tid, SYS_close, (uint64_t)n, 0, 0);
+	if (rc < 0 && rc != -ESRCH && run(m->tid, SYS_close, (uint64_t)n, 0, 0) == -ESRCH)
+		return -ESRCH;
 	return rc < 0 ? rc : n;
 }
 
@@ -109,12 +109,12 @@ static long place_there(pid_t tid, long n, int at, int oflags)
 
 	if (at >= 0 && n != at) {
 		rc = run(tid, SYS_dup3, (uint64_t)n, (uint64_t)at, (uint64_t)(oflags & O_CLOEXEC));
-		run(tid, SYS_close, (uint64_t)n, 0, 0);
+		if (rc != -ESRCH && run(tid, SYS_close, (uint64_t)n, 0, 0) == -ESRCH)
+			rc = -ESRCH;
 		return rc;
 	}
-	if (!(oflags & O_CLOEXEC))
-		run(tid, SYS_fcntl, (uint64_t)n, F_SETFD, 0);
-	return n;
+	rc = oflags & O_CLOEXEC ? 0 : run(tid, SYS_fcntl, (uint64_t)n, F_SETFD, 0);
+	return rc < 0 ? rc : n;
 }
 
 long super_trace_addfd(pid_t tid, int fd, int at, int oflags)
@@ -125,6 +125,7 @@ long super_trace_addfd(pid_t tid, int fd, int at, int oflags)
 	if (n)
 		return n;
 	n = open_there(&m, fd);
-	scratch_write(&m, m.saved, sizeof(m.saved));
+	if (n != -ESRCH)
+		scratch_write(&m, m.saved, sizeof(m.saved));
 	return n < 0 ? n : place_there(tid, n, at, oflags);
 }

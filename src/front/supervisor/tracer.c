@@ -18,8 +18,9 @@
  * While the tracer waits for one thread, stops of others are put aside: also the end of the other threads of a
  * process, without which the end of its first thread would not be told.
  *
- * A thread that dies or execs under a job's hands loses it: whatever is asked for the job then does nothing. All
- * programs die with this process (PTRACE_O_EXITKILL).
+ * A thread that dies or execs under a job's hands loses it: whatever is asked for the job then does nothing. It stops
+ * once more before it dies, so what meant the call it was in lets it go on dying, and not the thread that an exec gives
+ * its number to. All programs die with this process (PTRACE_O_EXITKILL).
  *
  * Programs cannot trace each other in this mode. A child made with CLONE_UNTRACED gets ENOSYS for what should come here.
  */
@@ -34,7 +35,7 @@
 
 #define OPTIONS                                                                                                   \
 	(PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | \
-	 PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+	 PTRACE_O_TRACEEXIT | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 
 static _Thread_local struct super_tracer *self; /* in the tracer */
 
@@ -139,10 +140,35 @@ static void defer(struct super_tracer *tr, pid_t tid, int status)
 	STAILQ_INSERT_TAIL(&tr->deferred, d, link);
 }
 
+/*
+ * It stands at its end: let it. What it did before means nothing now, and what it will be asked to do neither. Not put
+ * aside, as the end of a process's first thread is not told before those of the others, nor is its exec.
+ */
+static void dies(struct super_tracer *tr, pid_t tid)
+{
+	struct tracee *t = tracee_find(tr, tid);
+	struct deferred *d, *next;
+
+	for (d = STAILQ_FIRST(&tr->deferred); d; d = next) {
+		next = STAILQ_NEXT(d, link);
+		if (d->tid != tid)
+			continue;
+		STAILQ_REMOVE(&tr->deferred, d, deferred, link);
+		free(d);
+	}
+	if (t) {
+		job_lost(t);
+		t->todo = NULL;
+		t->lost = true; /* until it, or who gets its number, stops again */
+	}
+	ptrace(PTRACE_CONT, tid, 0, 0);
+}
+
 /* Wait for one thread's next stop, for trace.c and for us; what others do is put aside. */
 static pid_t wait_for(pid_t tid, int *status)
 {
 	struct tracee *t = tracee_find(self, tid);
+	int event;
 	pid_t got;
 
 	for (;;) {
@@ -151,17 +177,21 @@ static pid_t wait_for(pid_t tid, int *status)
 			continue;
 		if (got < 0)
 			return -1;
-		if (got == tid)
+		event = *status >> 16;
+		if (event == PTRACE_EVENT_EXIT)
+			dies(self, got);
+		else if (got == tid)
 			break;
-		defer(self, got, *status);
+		else
+			defer(self, got, *status);
 	}
-	if (!WIFSTOPPED(*status) || *status >> 16 == PTRACE_EVENT_EXEC) {
+	if (!WIFSTOPPED(*status) || event == PTRACE_EVENT_EXEC) {
 		defer(self, tid, *status);
 		if (t)
 			t->lost = true;
 		return -1;
 	}
-	if (t && *status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(*status) != SIGTRAP)
+	if (t && event == PTRACE_EVENT_STOP && WSTOPSIG(*status) != SIGTRAP)
 		t->interrupt = true;
 	return tid;
 }
@@ -315,16 +345,15 @@ static long do_in_stop(struct super_tracer *tr, struct job *j, void *ctx)
 	const struct in_stop *s = ctx;
 	struct tracee *t = j->t;
 
-	if (!t || t->lost)
-		return 0;
-	if (leave(t, s->val == SUPER_CONTINUE) == 0) {
+	if (t && !t->lost && leave(t, s->val == SUPER_CONTINUE) == 0) {
 		if (s->val != SUPER_CONTINUE)
 			set_result(t->r.tid, s->val);
 		left_redirected(tr, t);
 		s->fn(&j->c, t->r.tid, s->ctx);
 	}
-	job_take(j);
-	resume(t, 0);
+	t = job_take(j); /* NULL: lost meanwhile */
+	if (t)
+		resume(t, 0);
 	return 0;
 }
 
@@ -472,7 +501,9 @@ static void stopped(struct super_tracer *tr, pid_t tid, int status)
 		return;
 	}
 	t->lost = false;
-	if (event == PTRACE_EVENT_SECCOMP) {
+	if (event == PTRACE_EVENT_EXIT) {
+		dies(tr, tid);
+	} else if (event == PTRACE_EVENT_SECCOMP) {
 		call_stopped(tr, t);
 	} else if (event == PTRACE_EVENT_EXEC) {
 		exec_stopped(tr, t);

@@ -27,7 +27,7 @@ void super_tracer_redirect(struct super_call *c);
 
 /**
  * super_trace_addfd - tracefd.c: in a stopped thread at the end of a call: a descriptor for what @fd is here
- * @at: the number; -1: the lowest free. Return: the number; -errno
+ * @at: the number; -1: the lowest free. Return: the number; -ESRCH it is gone; -errno
  */
 long super_trace_addfd(pid_t tid, int fd, int at, int oflags);
 
