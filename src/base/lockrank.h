@@ -14,6 +14,9 @@ enum lock_rank {
 	RANK_MACHINE,        /* machine: hot-plug, list of open files */
 	RANK_PCI_HOTPLUG,    /* pci: functions come and go one at a time, as Linux's rescan-remove lock */
 	RANK_DEVICE,         /* core: one device's bind/unbind/reset ("device lock") */
+	RANK_PCI_VFS,        /* pci: the virtual functions of one come and go */
+	RANK_DEVICE_WITHIN,  /* core: the same of a device that comes and goes with another, under that one's lock */
+	RANK_PCI_CHANGE,     /* pci: groups and sysfs follow a function that comes or goes */
 	RANK_BUS,            /* core: lists of devices and drivers */
 	RANK_VFIO,           /* vfio: the list of groups, indexes, device sets */
 	RANK_VFIO_GROUP,     /* vfio: one group */
@@ -24,6 +27,7 @@ enum lock_rank {
 	RANK_VFIO_EMULATED,  /* vfio/emulated: one device */
 	RANK_TYPE1,          /* vfio: one type1 instance */
 	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
+	RANK_VFIO_PCI_TOKEN, /* vfio/pci: the token of a function with virtual ones, and who uses it */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
 	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */

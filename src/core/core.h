@@ -43,6 +43,8 @@ struct drv_ops {
 	int (*probe)(struct drv *drv, struct dev *dev);
 	/* May block until users let go (spec 10, 3.4). Cannot fail. */
 	void (*remove)(struct drv *drv, struct dev *dev);
+	/* For the bus: have @n parts of the device as devices of their own. Under its lock. NULL: cannot. 0; -errno */
+	int (*split)(struct drv *drv, struct dev *dev, unsigned n);
 };
 
 /* A host driver. Storage is the registrant's; lives until drv_unregister() returned. */
@@ -83,9 +85,10 @@ struct dev {
 	char name[16];          /* "0000:01:00.0" */
 	char sysfs[256];        /* [I] "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0" */
 	struct bus *bus;
+	bool within;            /* [I] it goes under the lock of the device that it is a part of */
 	struct ref ref;
 	void (*free)(struct dev *dev); /* after the last dev_put() */
-	struct mutex lock;      /* RANK_DEVICE */
+	struct mutex lock;      /* RANK_DEVICE; RANK_DEVICE_WITHIN */
 	struct drv *driver;     /* [lock]; read with dev_driver() */
 	void *driver_data;      /* [lock] the bound driver's own */
 	char *override;         /* [bus->lock] driver_override, NULL: none */
@@ -119,7 +122,7 @@ void bus_watch_refused(struct bus *bus, bus_refused_fn fn, void *ctx);
 
 /**
  * dev_add - make a device visible
- * @dev: name, sysfs and free are set, the rest of it is zero; lock and ref are initialised here, and the one
+ * @dev: name, sysfs, within and free are set, the rest of it is zero; lock and ref are initialised here, and the one
  *       reference is the bus's. Directories above sysfs are made when missing.
  * Makes the directory, its link in /sys/bus/NAME/devices, "subsystem", and the core attributes (driver_override,
  * remove, rescan). Nothing is probed. Return: 0; -EEXIST; -ENOMEM; on failure @dev is the caller's as before

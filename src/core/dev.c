@@ -68,10 +68,15 @@ static ssize_t dev_rescan_store(void *priv, struct task *t, const char *buf, siz
 	return rc ? rc : (ssize_t)n;
 }
 
+static bool is_whole(void *priv)
+{
+	return !((struct dev *)priv)->within;
+}
+
 static const struct attr dev_attrs[] = {
 	{ .name = "driver_override", .mode = 0644, .show = override_show, .store = override_store },
-	{ .name = "remove", .mode = 0220, .store = remove_store },
-	{ .name = "rescan", .mode = 0200, .store = dev_rescan_store },
+	{ .name = "remove", .mode = 0220, .store = remove_store, .visible = is_whole },
+	{ .name = "rescan", .mode = 0200, .store = dev_rescan_store, .visible = is_whole },
 	ATTR_END
 };
 
@@ -171,7 +176,7 @@ int dev_add(struct bus *bus, struct dev *dev)
 
 	dev->bus = bus;
 	ref_init(&dev->ref);
-	mutex_init(&dev->lock, RANK_DEVICE);
+	mutex_init(&dev->lock, dev->within ? RANK_DEVICE_WITHIN : RANK_DEVICE);
 	rc = dev_list(bus, dev);
 	if (rc)
 		goto err;

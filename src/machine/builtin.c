@@ -63,7 +63,8 @@ static const struct machine_builtin_driver drivers[] = {
 	  .ids = bridge_ids,
 	  .probe = MACHINE_PROBE_SHPC },
 	{ .name = "pci-stub", .what = "holds a device and leaves it alone", .managed = true },
-	{ .name = "pci-pf-stub", .what = "lets a function have virtual ones and does no more", .ids = pf_stub_ids },
+	{ .name = "pci-pf-stub", .what = "lets a function have virtual ones and does no more", .ids = pf_stub_ids,
+	  .vfs = MACHINE_VFS_LEFT },
 	/* One of each class of bridge drivers that are unsafe in a user's group; they bind by driver_override only. */
 	{ .name = "bridge-dma", .what = "a bridge driver that does DMA", .uses_dma = true },
 	{ .name = "bridge-mmio", .what = "a bridge driver that maps registers", .maps_mmio = true },
@@ -72,6 +73,7 @@ static const struct machine_builtin_driver drivers[] = {
 	  .what = "like a network driver",
 	  .uses_dma = true,
 	  .maps_mmio = true,
+	  .vfs = MACHINE_VFS_TAKEN,
 	  .module = true,
 	  .ids = nic_ids },
 	{ .name = "nvme",

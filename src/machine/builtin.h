@@ -18,10 +18,14 @@ enum machine_probe {
 	MACHINE_PROBE_ELSEWHERE, /* another layer registers this driver */
 };
 
+/* Does it make virtual functions when asked, and are they still there when it goes? */
+enum machine_vfs { MACHINE_VFS_NONE, MACHINE_VFS_LEFT, MACHINE_VFS_TAKEN };
+
 /* A host driver every machine has. */
 struct machine_builtin_driver {
 	const char *name, *what;
 	bool managed, uses_dma, maps_mmio;
+	enum machine_vfs vfs;
 	bool module; /* not part of the kernel itself: /sys/module has it */
 	const struct drv_id *ids;
 	enum machine_probe probe;

@@ -372,6 +372,64 @@ static void check_bind(struct machine_check *c, struct machine_node *n)
 			     n->bind);
 }
 
+/* ---- virtual functions ---- */
+
+/* One of them, described as if it were written in the file: its address comes later, its class is the function's. */
+static void check_virtual(struct machine_check *c, struct machine_node *n)
+{
+	const struct machine_sriov *s = n->sriov;
+	struct machine_node *v = n->virtual = calloc(1, sizeof(*v));
+
+	if (!v) {
+		machine_complain(c->errors, NULL, "out of memory");
+		return;
+	}
+	v->yaml = machine_yaml_get(c->doc, n->yaml, "sriov");
+	v->parent = n->parent;
+	v->name = n->name;
+	v->model = s->model;
+	v->args = s->args;
+	v->args_count = s->args_count;
+	v->ids = s->ids;
+	v->iommu = n->iommu;
+	machine_node_check(c, v);
+	if (v->pci.model && !v->shape.express)
+		machine_complain_key(c, v->yaml, "args", "a virtual function is PCIe: \"express\" is missing");
+	v->pci.class_code = n->pci.class_code;
+	n->vfs.function = v->pci;
+	n->pci.sriov = &n->vfs;
+}
+
+static void check_sriov(struct machine_check *c, struct machine_node *n)
+{
+	const struct machine_sriov *s = n->sriov;
+	unsigned offset, stride, last;
+	yaml_node_t *yaml;
+
+	if (!s)
+		return;
+	yaml = machine_yaml_get(c->doc, n->yaml, "sriov");
+	offset = s->offset ? s->offset : 1;
+	stride = s->stride ? s->stride : 1;
+	if (n->kind != MACHINE_FUNCTION || n->pci.type == PCI_CONVENTIONAL || n->physfn) {
+		machine_complain_key(c, n->yaml, "sriov", "only physical functions of PCIe have virtual ones");
+		return;
+	}
+	last = (unsigned)(n->pci.slot << 3 | n->pci.function) + MIN(offset, 256u) +
+	       (MIN(s->vfs, 256u) - 1) * MIN(stride, 256u);
+	if (s->vfs == 0 || last > 255) {
+		machine_complain_key(c, yaml, "vfs",
+				     "%u functions from %u on, each %u further: expected at least one, and that all have room "
+				     "on the bus (256 addresses)",
+				     s->vfs, offset, stride);
+		return;
+	}
+	n->vfs.total = (uint16_t)s->vfs;
+	n->vfs.offset = (uint16_t)offset;
+	n->vfs.stride = (uint16_t)stride;
+	check_virtual(c, n);
+}
+
 void machine_node_check(struct machine_check *c, struct machine_node *n)
 {
 	check_model(c, n);
@@ -381,4 +439,5 @@ void machine_node_check(struct machine_check *c, struct machine_node *n)
 	check_acs(c, n);
 	check_iommu(c, n);
 	check_bind(c, n);
+	check_sriov(c, n);
 }

@@ -34,6 +34,9 @@ static void node_free(struct machine_node *n)
 {
 	for (unsigned i = 0; i < n->below_count; i++)
 		node_free(&n->below[i]);
+	if (n->virtual)
+		node_free(n->virtual);
+	free(n->virtual);
 	free(n->order);
 	free(n->shape_args);
 	free(n->resv);

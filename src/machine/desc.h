@@ -53,7 +53,7 @@ struct machine_driver {
 	char *name, *what;
 	char **match;
 	unsigned match_count;
-	enum machine_choice does_dma, maps_mmio, managed;
+	enum machine_choice does_dma, maps_mmio, managed, sriov;
 	char *probe; /* an errno's name; NULL: probing works */
 	char *needs; /* the driver that must have a device before this one's probing works; NULL: none */
 	/* ---- */
@@ -61,6 +61,14 @@ struct machine_driver {
 	unsigned line;
 	struct drv_id *table; /* match_count entries and the end */
 	int probe_error; /* 0 or -errno */
+};
+
+/* Virtual functions a function can have at run time. */
+struct machine_sriov {
+	unsigned vfs, offset, stride;
+	char *model, *ids;
+	char **args;
+	unsigned args_count;
 };
 
 struct machine_node {
@@ -71,6 +79,7 @@ struct machine_node {
 	char *ids, *class_code, *acs, *acs_quirk, *iommu, *bind, *physfn;
 	enum machine_choice multifunction, integrated, present;
 	bool shpc, ats, untrusted;
+	struct machine_sriov *sriov;
 	char **reserved;
 	unsigned reserved_count;
 	struct machine_node *below;
@@ -87,6 +96,8 @@ struct machine_node {
 	const char **shape_args;     /* args, NULL-terminated */
 	struct iommu_resv *resv;
 	struct pci_dev_desc pci;
+	struct machine_node *virtual; /* what one of sriov is; NULL: none */
+	struct pci_sriov_desc vfs;
 };
 
 struct machine_parameters {

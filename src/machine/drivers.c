@@ -37,9 +37,25 @@ static void host_remove(struct drv *drv, struct dev *dev)
 	atomic_fetch_sub(&container_of(drv, struct machine_host_driver, drv)->bound, 1);
 }
 
-static const struct drv_ops host_ops = {
-	.probe = host_probe,
-	.remove = host_remove,
+/* As what Linux offers its drivers for this: no say of their own. */
+static int host_split(struct drv *drv, struct dev *dev, unsigned n)
+{
+	if (n)
+		return pci_sriov_enable(pci_dev_of(dev), n, NULL);
+	pci_sriov_disable(pci_dev_of(dev));
+	return 0;
+}
+
+static void host_remove_all(struct drv *drv, struct dev *dev)
+{
+	pci_sriov_disable(pci_dev_of(dev));
+	host_remove(drv, dev);
+}
+
+static const struct drv_ops host_ops[] = {
+	[MACHINE_VFS_NONE] = { .probe = host_probe, .remove = host_remove },
+	[MACHINE_VFS_LEFT] = { .probe = host_probe, .remove = host_remove, .split = host_split },
+	[MACHINE_VFS_TAKEN] = { .probe = host_probe, .remove = host_remove_all, .split = host_split },
 };
 
 /*
@@ -66,11 +82,11 @@ static int add_module(struct machine *m, const char *name)
 	return rc == -EEXIST ? 0 : rc;
 }
 
-static int add(struct machine *m, struct machine_host_driver *h, bool module)
+static int add(struct machine *m, struct machine_host_driver *h, bool module, enum machine_vfs vfs)
 {
 	int rc;
 
-	h->drv.ops = &host_ops;
+	h->drv.ops = &host_ops[vfs];
 	rc = drv_register(m->bus, &h->drv);
 	if (!rc) {
 		m->ndrivers++;
@@ -99,7 +115,7 @@ static int add_builtin(struct machine *m, const struct machine_builtin_driver *b
 	h->drv.maps_mmio = b->maps_mmio;
 	h->drv.ids = b->ids;
 	h->probe = b->probe;
-	return add(m, h, b->module);
+	return add(m, h, b->module, b->vfs);
 }
 
 /* Storage of all of them is there from the start, in the order of registration. */
@@ -137,7 +153,7 @@ static int add_described(struct machine *m, const struct machine_driver *r)
 	if (machine_audit_driver(m->desc, r))
 		log_msg(&m->log, LOG_WARN, "driver %s of bridges is unsafe in a user's group: %s", r->name,
 			machine_audit_why(r));
-	return add(m, h, true);
+	return add(m, h, true, yes(r->sriov, false) ? MACHINE_VFS_TAKEN : MACHINE_VFS_NONE);
 }
 
 /* The kernel's command line names ids as new_id does, with colons; a bad one is skipped. */

@@ -50,8 +50,10 @@ bool explain_vfio_refuses(struct machine *m, struct pci_dev *d, FILE *out)
 		fprintf(out,
 			"  %s has virtual functions (%u), and vfio-pci does not take it while it has (EBUSY): give "
 			"those to "
-			"users,\n  or leave the functions with \"physfn:\" out of the machine file.\n",
-			name, pci_vfs(d));
+			"users,\n  or take them away (%s).\n",
+			name, pci_vfs(d),
+			pci_is_physfn(d) ? "echo 0 > sriov_numvfs, while their driver is bound to it" :
+					   "leave the functions with \"physfn:\" out of the machine file");
 	else if (!unit && !vfio_noiommu_on(m->vfio))
 		fprintf(out,
 			"  %s is behind no IOMMU, so nothing confines its DMA, and vfio-pci does not take it "

@@ -102,6 +102,7 @@ static const struct cyaml_schema_field driver_fields[] = {
 	CHOICE("does_dma", struct machine_driver, does_dma),
 	CHOICE("maps_mmio", struct machine_driver, maps_mmio),
 	CHOICE("managed", struct machine_driver, managed),
+	CHOICE("sriov", struct machine_driver, sriov),
 	STRING("probe", OPTIONAL, struct machine_driver, probe),
 	STRING("needs", OPTIONAL, struct machine_driver, needs),
 	CYAML_FIELD_END,
@@ -127,6 +128,17 @@ const char *machine_kind_name(enum machine_kind kind)
 	return "?";
 }
 
+static const struct cyaml_schema_field sriov_fields[] = {
+	CYAML_FIELD_UINT("vfs", CYAML_FLAG_DEFAULT, struct machine_sriov, vfs),
+	CYAML_FIELD_UINT("offset", OPTIONAL, struct machine_sriov, offset),
+	CYAML_FIELD_UINT("stride", OPTIONAL, struct machine_sriov, stride),
+	STRING("model", CYAML_FLAG_DEFAULT, struct machine_sriov, model),
+	CYAML_FIELD_SEQUENCE("args", OPTIONAL | CYAML_FLAG_POINTER, struct machine_sriov, args, &string_item, 0,
+			     CYAML_UNLIMITED),
+	STRING("ids", OPTIONAL, struct machine_sriov, ids),
+	CYAML_FIELD_END,
+};
+
 static const struct cyaml_schema_value node_item;
 
 static const struct cyaml_schema_field node_fields[] = {
@@ -151,6 +163,7 @@ static const struct cyaml_schema_field node_fields[] = {
 	CYAML_FIELD_BOOL("shpc", OPTIONAL, struct machine_node, shpc),
 	CYAML_FIELD_BOOL("ats", OPTIONAL, struct machine_node, ats),
 	CYAML_FIELD_BOOL("untrusted", OPTIONAL, struct machine_node, untrusted),
+	CYAML_FIELD_MAPPING_PTR("sriov", OPTIONAL, struct machine_node, sriov, sriov_fields),
 	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, reserved, &string_item, 0,
 			     64),
 	CYAML_FIELD_SEQUENCE("below", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, below, &node_item, 0,

@@ -4,8 +4,8 @@
  * (value, writable bits, write-1-to-clear bits). config.c moves bits by these images; what a bit does is
  * decided there and in irq.c and reset.c.
  *
- * Standard capabilities follow each other from 0x40 on. Extended ones have fixed places: AER at 0x100,
- * ACS at 0x160, ATS at 0x170; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
+ * Standard capabilities follow each other from 0x40 on. Extended ones have fixed places: AER at 0x100, ACS at 0x160,
+ * ATS at 0x170, SR-IOV at 0x180; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
  */
 #include "pci/priv.h"
 #include <string.h>
@@ -13,6 +13,7 @@
 #define EXT_AER     0x100
 #define EXT_ACS     0x160
 #define EXT_ATS     0x170
+#define EXT_SRIOV   0x180
 #define EXP_LENGTH  0x3c /* PCIe capability, version 2 */
 #define EXP_VERSION 2
 #define SPEED_8GT   3
@@ -190,6 +191,20 @@ static void build_ats(struct pci_dev *d)
 	set16(d, EXT_ATS + PCI_ATS_CTRL, 0, PCI_ATS_CTRL_ENABLE | PCI_ATS_CTRL_STU(0x1f));
 }
 
+/* What the host's software writes, sriov.c does. The virtual functions' BARs are not declared here but in themselves. */
+static void build_sriov(struct pci_dev *d, const struct pci_sriov_desc *s)
+{
+	ext_add(d, EXT_SRIOV, PCI_EXT_CAP_ID_SRIOV, 1);
+	set16(d, EXT_SRIOV + PCI_SRIOV_INITIAL_VF, s->total, 0);
+	set16(d, EXT_SRIOV + PCI_SRIOV_TOTAL_VF, s->total, 0);
+	set16(d, EXT_SRIOV + PCI_SRIOV_VF_OFFSET, s->offset, 0);
+	set16(d, EXT_SRIOV + PCI_SRIOV_VF_STRIDE, s->stride, 0);
+	set16(d, EXT_SRIOV + PCI_SRIOV_VF_DID, s->function.device, 0);
+	set32(d, EXT_SRIOV + PCI_SRIOV_SUP_PGSIZE, 0x553, 0); /* 4 KiB to 4 MiB, every second power */
+	set32(d, EXT_SRIOV + PCI_SRIOV_SYS_PGSIZE, 1, 0);
+	d->priv->ext_sriov = EXT_SRIOV;
+}
+
 static void build_ssvid(struct pci_dev *d)
 {
 	unsigned at = cap_add(d, PCI_CAP_ID_SSVID, 8);
@@ -320,6 +335,8 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 			build_acs(d, desc);
 		if (desc->ats)
 			build_ats(d);
+		if (desc->sriov)
+			build_sriov(d, desc->sriov);
 	}
 	return check_model_dwords(d);
 }

@@ -267,6 +267,7 @@ void pci_dev_free(struct pci_dev *d)
 	pci_dma_fini(d);
 	pci_config_fini(d);
 	rwlock_fini(&p->access);
+	mutex_fini(&p->vf_lock);
 	mutex_fini(&d->lock);
 	if (p->vf_holds)
 		dev_put(&d->physfn->dev);
@@ -313,7 +314,9 @@ static struct pci_dev *dev_alloc(struct pci_bus *bus, const struct pci_dev_desc 
 	d->dev.free = dev_last_put;
 	snprintf(d->dev.name, sizeof(d->dev.name), "%04x:%02x:%02x.%x", bus->domain, bus->number, desc->slot & 31,
 		 desc->function & 7);
+	d->dev.within = desc->virtual;
 	mutex_init(&d->lock, RANK_PCI);
+	mutex_init(&p->vf_lock, RANK_PCI_VFS);
 	rwlock_init(&p->access, RANK_PCI_ACCESS);
 	cond_init(&p->pin_idle);
 	pci_dma_init(d);

@@ -19,6 +19,7 @@ int pci_create(struct bus *bus, struct iommu *iommu, struct mem *mem, struct log
 	pci->mem = mem;
 	pci->log = log;
 	mutex_init(&pci->hotplug, RANK_PCI_HOTPLUG);
+	mutex_init(&pci->change, RANK_PCI_CHANGE);
 	mutex_init(&pci->topo, RANK_PCI_TOPO);
 	TAILQ_INIT(&pci->buses);
 	TAILQ_INIT(&pci->units);
@@ -46,6 +47,7 @@ void pci_destroy(struct pci *pci)
 	pci_peer_destroy(pci->peer);
 	pci_sysfs_fini(pci);
 	mutex_fini(&pci->topo);
+	mutex_fini(&pci->change);
 	mutex_fini(&pci->hotplug);
 	free(pci->config_acs);
 	free(pci->disable_acs_redir);

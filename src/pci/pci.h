@@ -41,6 +41,8 @@ enum pci_type {
 /* What keeps neighbours apart (spec 10, 1.2); the flags are linux/pci_regs.h's. */
 #define PCI_ACS_ISOLATION (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
+struct pci_sriov_desc;
+
 /*
  * What the machine file says of one function. What it points at must live as long as the machine: a rescan comes back
  * to it.
@@ -65,11 +67,19 @@ struct pci_dev_desc {
 	bool untrusted;                 /* plugged in from outside */
 	bool virtual;                   /* a virtual function, of ... */
 	uint8_t physfn;                 /* ... the physical one with this devfn on the same bus, which is created before */
+	const struct pci_sriov_desc *sriov; /* virtual functions it can have when asked; NULL: none */
 	const struct iommu_unit *unit;  /* NULL: no IOMMU */
 	const struct iommu_resv *resv;  /* extra reserved regions */
 	unsigned nresv;
 	const char *bind;               /* driver to bind at boot (driver_override); NULL, "": none is named */
 	bool hotplug;                   /* added after boot: spec 10, 1.2, trigger A */
+};
+
+/* The virtual functions of one, all alike, on its own bus. */
+struct pci_sriov_desc {
+	uint16_t total;          /* at most, > 0 */
+	uint16_t offset, stride; /* of the first one's devfn from the physical one's, and between two; > 0 */
+	struct pci_dev_desc function; /* each of them; its address is computed */
 };
 
 struct pci_irq_ops {
@@ -125,6 +135,16 @@ const char *pci_acs_param_check(const char *text, bool flags);
 void pci_request_acs(struct pci *pci);
 /** pci_vfs - virtual functions that @d, a physical one, has now */
 unsigned pci_vfs(struct pci_dev *d);
+/** pci_is_physfn - can it have virtual functions? */
+bool pci_is_physfn(const struct pci_dev *d);
+/**
+ * pci_sriov_enable - make @n virtual functions, for drv_ops.split; drivers are tried when the lock is given up
+ * @bind: driver_override they begin with, which stays valid; NULL: none
+ * Context: the device lock. Return: 0; as pci_dev_create() and pci_dev_announce(), then there is none of them
+ */
+int pci_sriov_enable(struct pci_dev *d, unsigned n, const char *bind);
+/** pci_sriov_disable - take all of them away, if it has any; waits for their users. Context: the device lock */
+void pci_sriov_disable(struct pci_dev *d);
 /** pci_vf_autoprobe - may drivers bind to @d, a virtual function, unasked? (sriov_drivers_autoprobe) */
 bool pci_vf_autoprobe(struct pci_dev *d);
 

@@ -41,6 +41,7 @@ struct pci {
 	struct mem *mem;
 	struct log *log;
 	struct mutex hotplug;  /* RANK_PCI_HOTPLUG */
+	struct mutex change;   /* RANK_PCI_CHANGE */
 	struct mutex topo;     /* RANK_PCI_TOPO */
 	TAILQ_HEAD(, pci_bus) buses; /* [topo] all, parents before children */
 	void *bus_by_number;   /* [topo] tsearch of the same */
@@ -48,9 +49,9 @@ struct pci {
 	uint8_t io_used[PCI_IO_SIZE / PCI_IO_GRAIN / 8]; /* [topo] */
 	bool requests_acs;     /* [topo] a unit that switches ACS on has been seen */
 	char *config_acs, *disable_acs_redir; /* [I] once functions come; NULL: not given */
-	void *groups;          /* [hotplug] tsearch of struct pci_sysfs_group by group */
+	void *groups;          /* [change] tsearch of struct pci_sysfs_group by group */
 	atomic_uint ngroups;   /* in it */
-	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [hotplug] */
+	TAILQ_HEAD(pci_sysfs_units, pci_sysfs_unit) units;   /* [change] */
 	struct pci_peer *peer; /* [I] */
 	struct mirror_pool *mirror_pool; /* [I] once functions come; NULL: the heap */
 	TAILQ_HEAD(pci_removed_list, pci_removed) removed; /* [hotplug] what a rescan would find, in its order */
@@ -156,16 +157,19 @@ struct pci_priv {
 	unsigned enables;        /* [lock] sysfs "enable" */
 	bool msi_bus, broken_parity, d3cold; /* [lock] sysfs flags */
 
-	unsigned vfs;            /* [hotplug, written under topo too] physical functions: virtual ones there are */
+	struct mutex vf_lock;    /* RANK_PCI_VFS: its virtual functions come and go */
+	uint16_t ext_sriov;      /* [I] offset; 0: absent */
+	uint16_t num_vfs;        /* [lock] how many were asked for */
+	unsigned vfs;            /* [topo] physical functions: virtual ones there are */
 	unsigned vf_index;       /* [I] virtual functions: N of virtfnN */
-	bool vf_counted;         /* [hotplug] virtual functions: counted among the physical one's, and ... */
-	bool bridge_held;        /* [hotplug] the reference that keeps the bus it sits on, from the announcement on */
-	bool vf_holds;           /* [hotplug] ... holding a reference on it */
+	bool vf_counted;         /* [change] virtual functions: counted among the physical one's, and ... */
+	bool vf_holds;           /* [change] ... holding a reference on it */
+	bool bridge_held;        /* [change] the reference that keeps the bus it sits on, from the announcement on */
 	bool vf_autoprobe;       /* [lock] sriov_drivers_autoprobe */
 
 	bool listed;             /* [topo] on bus->devs */
-	bool announced;          /* [hotplug, written under topo too] */
-	struct pci_sysfs_group *sysfs_group; /* [hotplug] */
+	bool announced;          /* [change, written under topo too] */
+	struct pci_sysfs_group *sysfs_group; /* [change] */
 };
 
 /* ---- config bytes, little-endian ---- */
@@ -296,8 +300,8 @@ bool pci_acs_is_wide(const struct pci_dev *d);
 int pci_group_join(struct pci_dev *d);
 
 /* ---- function.c ---- */
-int pci_dev_create_locked(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out)
-	REQUIRES(&bus->pci->hotplug);
+/** pci_dev_create_locked - hotplug is held; for a virtual function the device lock of its physical one is enough */
+int pci_dev_create_locked(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
 void pci_dev_unlist(struct pci_dev *d);
 void pci_dev_leave_group(struct pci_dev *d);
 /** pci_dev_free - in any state of completeness; nobody else may have it */
@@ -310,8 +314,10 @@ int pci_bus_create_in(struct pci *pci, struct pci_bus *parent, struct pci_dev *b
 /** pci_bus_unlist - nobody finds it any more, and its number is free; who has it keeps it */
 void pci_bus_unlist(struct pci_bus *bus);
 void pci_bus_free(struct pci_bus *bus);
-int pci_dev_announce_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
+int pci_dev_announce_locked(struct pci_dev *d); /* as pci_dev_create_locked() */
 void pci_dev_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
+/** pci_dev_unplug_one - with nothing below it; hotplug or, for a virtual function, its physical one's vf_lock is held */
+void pci_dev_unplug_one(struct pci_dev *d);
 struct pci_bus *pci_bus_find_locked(struct pci *pci, uint16_t domain, uint8_t number) REQUIRES(&pci->topo);
 /** pci_collect - functions on @bus and below, depth first, with references; *@out is malloc'ed. How many, or -ENOMEM */
 int pci_collect(struct pci_bus *bus, struct pci_dev ***out);
@@ -330,8 +336,12 @@ int pci_sriov_find(struct pci_dev *d);
 /** pci_sriov_add - sysfs: physfn, virtfnN, and a physical function's counts */
 int pci_sriov_add(struct pci_dev *d);
 void pci_sriov_remove(struct pci_dev *d);
-/** pci_sriov_unplug_locked - a physical function goes: its virtual ones first */
-void pci_sriov_unplug_locked(struct pci_dev *d) REQUIRES(&d->pci->hotplug);
+/** pci_sriov_settle_locked - the capability's registers as they are over any reset */
+void pci_sriov_settle_locked(struct pci_dev *d) REQUIRES(&d->lock);
+/** pci_sriov_unplug - a physical function goes: its virtual ones first */
+void pci_sriov_unplug(struct pci_dev *d);
+/** pci_vf_unplug - one of them; the caller holds a reference */
+void pci_vf_unplug(struct pci_dev *d);
 
 /* ---- sysfs*.c ---- */
 int pci_sysfs_add(struct pci_dev *d);

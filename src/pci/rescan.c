@@ -46,7 +46,7 @@ static int note_locked(struct pci_dev *d)
 	struct pci_removed *r;
 
 	if (d->physfn)
-		return 0;
+		return 0; /* never found by a scan */
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
@@ -85,6 +85,10 @@ int pci_remove(struct pci_dev *d)
 	int n, rc;
 
 	SCOPED_LOCK(&pci->hotplug);
+	if (d->physfn) {
+		pci_vf_unplug(d);
+		return 0;
+	}
 	if (!d->priv->listed)
 		return 0; /* somebody was faster */
 	n = d->secondary ? pci_collect(d->secondary, &list) : 0;

@@ -29,6 +29,7 @@ void pci_function_reset(struct pci_dev *d)
 	}
 	mutex_lock(&d->lock);
 	memcpy(p->cfg.val, p->cfg.power_on, d->priv->cfg.used);
+	pci_sriov_settle_locked(d);
 	pci_irq_reset_locked(d);
 	pci_config_settle_locked(d, &act);
 	mutex_unlock(&d->lock);

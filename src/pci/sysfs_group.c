@@ -11,7 +11,7 @@
 struct pci_sysfs_group {
 	struct iommu_group *group; /* a reference */
 	struct log *log;
-	unsigned members;          /* [hotplug] */
+	unsigned members;          /* [change] */
 };
 
 /* ---- groups ---- */

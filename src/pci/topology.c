@@ -8,7 +8,8 @@
  * bus that it sits on. After an unplug the hardware is gone for everybody: config reads ones, nothing moves.
  *
  * hotplug is held over create, announce and unplug, as Linux holds its rescan-remove lock: unplugging may wait for a
- * driver's users. topo guards the lists and is never held over a callback.
+ * driver's users. Virtual functions come and go without it, with their physical one's driver (sriov.c); change keeps
+ * what both do to groups and sysfs apart. topo guards the lists and is never held over a callback.
  */
 #include "pci/priv.h"
 #include <search.h>
@@ -135,6 +136,7 @@ static void set_announced(struct pci_dev *d, bool on)
 
 int pci_dev_announce_locked(struct pci_dev *d)
 {
+	SCOPED_LOCK(&d->pci->change);
 	int rc;
 
 	pci_acs_setup(d);
@@ -163,8 +165,7 @@ int pci_dev_announce(struct pci_dev *d)
 	return pci_dev_announce_locked(d);
 }
 
-/* One function; nothing is below it any more. */
-static void unplug_one(struct pci_dev *d)
+void pci_dev_unplug_one(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
@@ -174,6 +175,9 @@ static void unplug_one(struct pci_dev *d)
 	}
 	dev_get(&d->dev);
 	dev_del(&d->dev); /* waits for the driver's users */
+	if (!d->physfn)
+		pci_sriov_unplug(d); /* the last that its driver has had made */
+	mutex_lock(&d->pci->change);
 	set_announced(d, false);
 	pci_sysfs_remove(d);
 	atomic_store(&p->gone, true);
@@ -182,25 +186,35 @@ static void unplug_one(struct pci_dev *d)
 	pci_dev_unlist(d);
 	if (d->secondary)
 		pci_bus_unlist(d->secondary);
+	mutex_unlock(&d->pci->change);
 	dev_put(&d->dev);
+}
+
+/* The last function of a bus. A virtual one may go at any time, so instead of it the one that it goes with. */
+static struct pci_dev *last_locked(struct pci_bus *bus) REQUIRES(&bus->pci->topo);
+static struct pci_dev *last_locked(struct pci_bus *bus)
+{
+	struct pci_dev *d = TAILQ_LAST(&bus->devs, pci_dev_list);
+
+	return d && d->physfn ? d->physfn : d;
 }
 
 void pci_dev_unplug_locked(struct pci_dev *d)
 {
-	pci_sriov_unplug_locked(d);
+	pci_sriov_unplug(d);
 	for (;;) {
 		struct pci_dev *child = NULL;
 
 		if (!d->secondary)
 			break;
 		mutex_lock(&d->pci->topo);
-		child = TAILQ_LAST(&d->secondary->devs, pci_dev_list);
+		child = last_locked(d->secondary);
 		mutex_unlock(&d->pci->topo);
 		if (!child)
 			break;
 		pci_dev_unplug_locked(child);
 	}
-	unplug_one(d);
+	pci_dev_unplug_one(d);
 }
 
 void pci_dev_unplug(struct pci_dev *d)
@@ -208,7 +222,9 @@ void pci_dev_unplug(struct pci_dev *d)
 	struct pci *pci = d->pci;
 
 	SCOPED_LOCK(&pci->hotplug);
-	if (d->priv->listed) /* else somebody was faster */
+	if (d->physfn)
+		pci_vf_unplug(d);
+	else if (d->priv->listed) /* else somebody was faster */
 		pci_dev_unplug_locked(d);
 }
 
@@ -222,7 +238,7 @@ void pci_unplug_all(struct pci *pci)
 		mutex_lock(&pci->topo);
 		TAILQ_FOREACH(bus, &pci->buses, link) {
 			if (!bus->parent && !d)
-				d = TAILQ_LAST(&bus->devs, pci_dev_list);
+				d = last_locked(bus);
 		}
 		mutex_unlock(&pci->topo);
 		if (!d)

@@ -193,6 +193,7 @@ int vfio_pci_device_open(struct vfio_device *vdev)
 	rwlock_unlock(&v->memory_lock);
 	pci_irq_handler(v->pdev, &vfio_pci_irq_ops, v);
 	v->open = true;
+	vfio_pci_token_use(v, 1);
 	return 0;
 }
 
@@ -214,6 +215,7 @@ void vfio_pci_device_close(struct vfio_device *vdev)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
 
+	vfio_pci_token_use(v, -1);
 	/* dma-bufs exported from the BARs are to be revoked here */
 	vfio_pci_low_power_end(v);
 	rwlock_write(&v->memory_lock);

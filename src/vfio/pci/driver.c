@@ -7,6 +7,7 @@
  * parameter. Binding does not count as a use of the group's DMA: programs claim it when they open.
  */
 #include "vfio/pci/priv.h"
+#include <ctype.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,28 +156,32 @@ static void set_leave(struct vfio_pci_device *v)
 
 /* ---- the device file ---- */
 
-static int skip_option(const char *text)
+/* "vf_token=" and a UUID: bytes taken, or -EINVAL */
+static int read_option(const char *text, uint8_t token[VFIO_PCI_TOKEN])
 {
-	static const char token[] = "vf_token=";
-	const size_t uuid = 36;
+	static const char key[] = "vf_token=";
+	const char *p = text + sizeof(key) - 1;
 
-	if (strncmp(text, token, sizeof(token) - 1) != 0 || strlen(text) < sizeof(token) - 1 + uuid)
+	if (strncmp(text, key, sizeof(key) - 1) != 0)
 		return -EINVAL;
-	text += sizeof(token) - 1;
-	for (size_t i = 0; i < uuid; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+	for (unsigned i = 0; i < VFIO_PCI_TOKEN; i++, p += 2) {
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *p++ != '-')
 			return -EINVAL;
+		if (!isxdigit((unsigned char)p[0]) || !isxdigit((unsigned char)p[1]))
+			return -EINVAL;
+		sscanf(p, "%2hhx", &token[i]);
 	}
-	return (int)(sizeof(token) - 1 + uuid);
+	return (int)(p - text);
 }
 
-/* "0000:01:00.0", then options. The one there is, a token, belongs to functions of SR-IOV: none so far. */
+/* "0000:01:00.0", then options. The one there is is a token, once. */
 static int device_match(struct vfio_device *vdev, const char *text)
 {
-	const char *name = vfio_pci_device_of(vdev)->pdev->dev.name;
-	bool token = false;
+	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
+	const char *name = v->pdev->dev.name;
+	uint8_t token[VFIO_PCI_TOKEN];
+	bool given = false;
+	int rc;
 
 	if (strncmp(text, name, strlen(name)) != 0)
 		return 0;
@@ -184,14 +189,15 @@ static int device_match(struct vfio_device *vdev, const char *text)
 	if (*text && *text != ' ')
 		return 0;
 	while (*text) {
-		int n = *text == ' ' ? 1 : token ? -EINVAL : skip_option(text);
+		int n = *text == ' ' ? 1 : given ? -EINVAL : read_option(text, token);
 
 		if (n < 0)
 			return n;
-		token |= *text != ' ';
+		given |= *text != ' ';
 		text += n;
 	}
-	return token ? -EINVAL : 1;
+	rc = vfio_pci_token_check(v, given ? token : NULL);
+	return rc ? rc : 1;
 }
 
 static long device_reset(struct vfio_pci_device *v, struct task *t, uva_t arg)
@@ -286,11 +292,13 @@ static struct vfio_pci_device *device_create(struct vfio_pci *vp, struct pci_dev
 	mutex_init(&v->trigger_lock, RANK_IRQ_TRIGGER);
 	mutex_init(&v->ioeventfd_lock, RANK_IOEVENTFD);
 	LIST_INIT(&v->ioeventfds);
+	vfio_pci_sriov_init(v);
 	return v;
 }
 
 static void device_destroy(struct vfio_pci_device *v)
 {
+	vfio_pci_sriov_fini(v);
 	mutex_fini(&v->ioeventfd_lock);
 	mutex_fini(&v->trigger_lock);
 	mutex_fini(&v->igate);
@@ -338,15 +346,24 @@ static void driver_remove(struct drv *drv, struct dev *dev)
 {
 	struct vfio_pci_device *v = dev->driver_data;
 
+	vfio_pci_split(v, 0);
 	vfio_unregister(&v->vdev);
 	dev->driver_data = NULL;
 	set_leave(v);
 	device_destroy(v);
 }
 
+static int driver_split(struct drv *drv, struct dev *dev, unsigned n)
+{
+	struct vfio_pci *vp = drv->priv;
+
+	return vp->enable_sriov ? vfio_pci_split(dev->driver_data, n) : -ENOENT;
+}
+
 static const struct drv_ops driver_ops = {
 	.probe = driver_probe,
 	.remove = driver_remove,
+	.split = driver_split,
 };
 
 static const struct drv_id driver_ids[] = {
@@ -409,6 +426,7 @@ int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const s
 	vp->disable_denylist = params->disable_denylist;
 	vp->disable_vga = params->disable_vga;
 	mutex_init(&vp->lock, RANK_VFIO_PCI);
+	LIST_INIT(&vp->pfs);
 	vp->drv = (struct drv){
 		.name = "vfio-pci", .ops = &driver_ops, .ids = driver_ids, .managed = true, .priv = vp,
 		.what = "gives the function to a program",

@@ -6,7 +6,7 @@
  * call wakes it, and with a wakeup eventfd ends the mode. Sleeping is only this bookkeeping: a model has no
  * power to save.
  *
- * Places kept: PCI_VF_TOKEN with SR-IOV, DMA_BUF with exported BARs.
+ * A place kept: DMA_BUF with exported BARs.
  */
 #include "vfio/pci/priv.h"
 
@@ -136,6 +136,9 @@ long vfio_pci_device_feature(struct vfio_device *vdev, struct task *t, uint32_t 
 		break;
 	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
 		rc = low_power_exit(v, t, flags, data, size);
+		break;
+	case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
+		rc = vfio_pci_token_feature(v, t, flags, data, size);
 		break;
 	default:
 		rc = -ENOTTY;

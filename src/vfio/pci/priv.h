@@ -22,6 +22,7 @@
 #define VFIO_PCI_OFFSET_SHIFT 40
 #define VFIO_PCI_OFFSET_MASK  (BIT64(VFIO_PCI_OFFSET_SHIFT) - 1)
 #define VFIO_PCI_NBARS        6
+#define VFIO_PCI_TOKEN        16 /* bytes of a UUID */
 #define VFIO_PCI_NO_IRQ       VFIO_PCI_NUM_IRQS /* irq_type: none of INTx, MSI, MSI-X is active */
 #define VFIO_PCI_COMMAND_BARS (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)
 
@@ -44,6 +45,7 @@ struct vfio_pci {
 	struct drv drv;
 	struct mutex lock;       /* RANK_VFIO_PCI */
 	void *sets;              /* [l] tsearch tree of struct vfio_pci_set */
+	LIST_HEAD(, vfio_pci_device) pfs; /* [l] those whose virtual functions vfio-pci has had made */
 	/* module parameters; those that can be written are latched by each device at bind (spec 20, 1.1) */
 	atomic_bool nointxmask, disable_idle_d3, enable_sriov; /* [a] */
 	bool disable_denylist, disable_vga; /* [I] */
@@ -77,6 +79,12 @@ struct vfio_pci_device {
 	struct pci_dev *pdev;    /* [I] */
 	struct vfio_pci_set *set; /* [I] */
 	TAILQ_ENTRY(vfio_pci_device) link; /* [vp->lock] in set->members */
+	LIST_ENTRY(vfio_pci_device) pf_link; /* [vp->lock] in vp->pfs */
+	bool split;              /* [device lock] in vp->pfs */
+	struct vfio_pci_device *pf; /* [I] of a virtual function: the physical one, if in vp->pfs; it stays as long */
+	struct mutex token_lock; /* RANK_VFIO_PCI_TOKEN, of a physical function: */
+	uint8_t token[VFIO_PCI_TOKEN]; /* [token_lock] shared by the programs that have it and its virtual functions */
+	unsigned token_users;    /* [token_lock] virtual functions that are open */
 	bool nointxmask;         /* [I] latched */
 	bool disable_idle_d3;    /* [I] latched */
 	bool nointx;             /* [O] INTx is known broken: hidden, and off in hardware */
@@ -215,6 +223,22 @@ void vfio_pci_intx_raise(struct vfio_pci_device *v);
 void vfio_pci_intx_virq(struct vfio_pci_device *v, bool disabled);
 /** vfio_pci_intx_sync - make the hardware's COMMAND bit 10 what the state says, after somebody else wrote COMMAND */
 void vfio_pci_intx_sync(struct vfio_pci_device *v);
+
+/* ---- sriov.c ---- */
+
+void vfio_pci_sriov_init(struct vfio_pci_device *v);
+void vfio_pci_sriov_fini(struct vfio_pci_device *v);
+/** vfio_pci_split - the driver's drv_ops.split. -ENOENT enable_sriov is off; -EINVAL it has some already */
+int vfio_pci_split(struct vfio_pci_device *v, unsigned n);
+/**
+ * vfio_pci_token_check - may this device be opened? @token: VFIO_PCI_TOKEN bytes; NULL: none was given
+ * A token given for a physical function none of whose virtual ones is open becomes its token.
+ * Return: 0; -EACCES; -EINVAL it has nothing to do with tokens. Spec: 10, 3.10
+ */
+int vfio_pci_token_check(struct vfio_pci_device *v, const uint8_t *token);
+/** vfio_pci_token_use - a virtual function was opened (@by 1) or closed (-1) */
+void vfio_pci_token_use(struct vfio_pci_device *v, int by);
+long vfio_pci_token_feature(struct vfio_pci_device *v, struct task *t, uint32_t flags, uva_t data, size_t size);
 
 /* ---- reset.c ---- */
 
