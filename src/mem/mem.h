@@ -106,6 +106,15 @@ uint64_t mem_stale(struct mem *mem);
 uint64_t mem_pinned_pages(struct mem *mem);
 
 /*
+ * The machine's RAM, for devices that no IOMMU translates for: pages of programs get places in it when somebody asks.
+ */
+/** mem_ram_create - windows of @mem that lead to programs' memory; once. -ENOMEM */
+int mem_ram_create(struct mem *mem);
+void mem_ram_destroy(struct mem *mem); /* no DMA may come any more; none created: nothing */
+/** mem_ram_locate - the physical address of a page of @mm, given on first demand; it stays. -ENOMEM */
+int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out);
+
+/*
  * Memory of a device that programs may map: plain BARs. It is a memfd; while access is blocked the file
  * is cut to nothing, so every mapping in every process raises SIGBUS (DESIGN 2.1), and the contents wait aside.
  */

@@ -56,6 +56,7 @@ struct mem {
 	struct log *log;
 	struct rwlock window_lock;  /* RANK_MEM; the tree only, never held over an access */
 	void *windows;              /* [window_lock] tsearch tree by address */
+	struct mem_ram *ram;        /* [I] once it is used; NULL: nobody has asked for it */
 	atomic_ullong stale;
 	atomic_uint nchunks;        /* taken from chunk[] */
 	struct mem_shard shard[MEM_SHARDS];

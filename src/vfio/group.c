@@ -107,16 +107,16 @@ static int join_fake(struct vfio *vfio, struct vfio_device *v, struct vfio_group
 	if (type == VFIO_GROUP_NOIOMMU && !atomic_load(&vfio->noiommu))
 		return -EINVAL;
 	if (type == VFIO_GROUP_NOIOMMU && !vfio->ram) {
-		rc = vfio_ram_create(vfio->mem, &vfio->ram);
+		rc = mem_ram_create(vfio->mem);
 		if (rc)
 			return rc;
 		rc = vfio_pagemap_init(vfio);
 		if (rc) {
 			vfio_pagemap_fini(vfio);
-			vfio_ram_destroy(vfio->ram);
-			vfio->ram = NULL;
+			mem_ram_destroy(vfio->mem);
 			return rc;
 		}
+		vfio->ram = true;
 	}
 	rc = vfio_fake_group_create(vfio, v, &ig);
 	if (rc)

@@ -2,7 +2,7 @@
 /*
  * /proc/self/pagemap of a machine that has a device without IOMMU: where programs learn the physical addresses
  * that such a device takes. A program that is on Linux would read the frames of the host here, and the device
- * models have no business there; so it reads frames of the machine's RAM (ram.c), and for a mapped BAR the
+ * models have no business there; so it reads frames of the machine's RAM (mem/ram.c), and for a mapped BAR the
  * frames of its bus addresses.
  *
  * The file is of the address space that opened it. Frames are shown to openers with CAP_SYS_ADMIN, others
@@ -22,7 +22,7 @@
 #define PFN     (BIT64(55) - 1)
 
 struct pagemap {
-	struct vfio_ram *ram; /* [I] */
+	struct mem *mem;      /* [I] */
 	struct mm *mm;        /* [I] with a reference */
 	bool frames;          /* [I] may be seen */
 };
@@ -48,7 +48,7 @@ static uint64_t entry(struct pagemap *pm, const struct mm_area *a, uva_t page)
 		return e;
 	if (a->file)
 		phys = bar_page(a, page);
-	else if (vfio_ram_locate(pm->ram, pm->mm, page, &phys))
+	else if (mem_ram_locate(pm->mem, pm->mm, page, &phys))
 		return 0; /* no RAM is left: as good as not there */
 	return e | (phys >> UVFIO_PAGE_SHIFT & PFN);
 }
@@ -124,7 +124,7 @@ static int pagemap_open(void *priv, struct task *t, int oflags, struct file **ou
 	pm = calloc(1, sizeof(*pm));
 	if (!pm)
 		return -ENOMEM;
-	pm->ram = vfio->ram;
+	pm->mem = vfio->mem;
 	pm->mm = mm_get(t->mm);
 	pm->frames = task_capable(t, TASK_CAP_SYS_ADMIN);
 	rc = file_create(t, &pagemap_ops, pm, oflags, S_IFREG | 0400, out);

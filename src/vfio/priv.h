@@ -31,7 +31,6 @@
 #define VFIO_REQUEST_MS      10000u
 
 struct vfio_container;
-struct vfio_ram;
 
 TAILQ_HEAD(vfio_group_list, vfio_group);
 LIST_HEAD(vfio_set_list, vfio_set);
@@ -66,7 +65,7 @@ struct vfio {
 	atomic_bool noiommu;         /* [a] */
 	unsigned without;            /* [I] enum vfio_without */
 	atomic_ulong tainted;        /* [a] /proc/sys/kernel/tainted */
-	struct vfio_ram *ram;        /* [l] made for the first device without IOMMU; NULL: none yet */
+	bool ram;                    /* [l] programs can have physical addresses: a device without IOMMU has come */
 };
 
 static inline bool vfio_has(const struct vfio *vfio, enum vfio_without what)
@@ -247,14 +246,6 @@ void vfio_noiommu_warn(const struct vfio_group *g, const char *device, struct ta
 /** vfio_noiommu_init - /proc/sys/kernel/tainted. 0; -ENOMEM. vfio_noiommu_fini - accepts what was never made */
 int vfio_noiommu_init(struct vfio *vfio);
 void vfio_noiommu_fini(struct vfio *vfio);
-
-/* ---- ram.c: memory by physical address ---- */
-
-/** vfio_ram_create - windows of @mem that lead to programs' memory. -ENOMEM */
-int vfio_ram_create(struct mem *mem, struct vfio_ram **out);
-void vfio_ram_destroy(struct vfio_ram *ram); /* no DMA may come any more; NULL is fine */
-/** vfio_ram_locate - the physical address of a page of @mm, given on first demand. -ENOMEM */
-int vfio_ram_locate(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t *out);
 
 /* ---- pagemap.c ---- */
 

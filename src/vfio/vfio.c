@@ -226,7 +226,7 @@ void vfio_destroy(struct vfio *vfio)
 		return;
 	assert(TAILQ_EMPTY(&vfio->groups) && LIST_EMPTY(&vfio->sets));
 	vfio_tree_fini(vfio);
-	vfio_ram_destroy(vfio->ram);
+	mem_ram_destroy(vfio->mem);
 	ids_fini(&vfio->minors);
 	ids_fini(&vfio->indexes);
 	cond_fini(&vfio->device_released);

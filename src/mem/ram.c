@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory by physical address, for devices that no IOMMU translates for. A program's pages have no physical
- * addresses here until somebody asks for them (pagemap.c); then the 2 MiB of address space around the page
+ * addresses here until somebody asks for them (vfio/pagemap.c); then the 2 MiB of address space around the page
  * get 2 MiB of the machine's RAM, so what a huge page holds is contiguous, as programs rely on; where one
  * mapping covers a whole aligned GiB, it gets a GiB. The lowest RAM goes first: a device with few address
  * bits should reach what a small program uses.
@@ -12,9 +12,11 @@
  *
  * The layout is a PC's: RAM below 3 GiB, without the first MiBs, and from 4 GiB on; BARs lie elsewhere.
  */
-#include "vfio/priv.h"
+#include "base/ids.h"
+#include "mem/priv.h"
 #include <search.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define BLOCK_SHIFT 21
 #define GIB_SHIFT   30
@@ -41,7 +43,7 @@ struct gib {
 	unsigned used;
 };
 
-struct vfio_ram {
+struct mem_ram {
 	struct mem *mem;            /* [I] */
 	struct mem_window *low, *high; /* [I] */
 	struct mutex lock;          /* RANK_MEM; everything below */
@@ -65,7 +67,7 @@ static int block_compare(const void *a, const void *b)
 
 /* ---- places in RAM ---- */
 
-static struct gib *gib_locked(struct vfio_ram *ram, phys_t phys)
+static struct gib *gib_locked(struct mem_ram *ram, phys_t phys)
 {
 	struct gib **g = &ram->gib[phys >> GIB_SHIFT];
 
@@ -74,7 +76,7 @@ static struct gib *gib_locked(struct vfio_ram *ram, phys_t phys)
 	return *g;
 }
 
-static int place_small_locked(struct vfio_ram *ram, struct block *b)
+static int place_small_locked(struct mem_ram *ram, struct block *b)
 {
 	struct gib *g;
 	int rc = ids_alloc(&ram->ids, &b->id);
@@ -95,7 +97,7 @@ static int place_small_locked(struct vfio_ram *ram, struct block *b)
 	return 0;
 }
 
-static int place_large_locked(struct vfio_ram *ram, struct block *b)
+static int place_large_locked(struct mem_ram *ram, struct block *b)
 {
 	for (unsigned i = GIBS - 1; i >= HIGH_BASE >> GIB_SHIFT; i--) {
 		struct gib *g = gib_locked(ram, (phys_t)i << GIB_SHIFT);
@@ -113,7 +115,7 @@ static int place_large_locked(struct vfio_ram *ram, struct block *b)
 	return -ENOMEM;
 }
 
-static void displace_locked(struct vfio_ram *ram, struct block *b)
+static void displace_locked(struct mem_ram *ram, struct block *b)
 {
 	struct gib *g = ram->gib[b->phys >> GIB_SHIFT];
 
@@ -129,7 +131,7 @@ static void displace_locked(struct vfio_ram *ram, struct block *b)
 /* ---- blocks ---- */
 
 /* The caller puts the mm, without the lock. */
-static struct mm *block_free_locked(struct vfio_ram *ram, struct block *b)
+static struct mm *block_free_locked(struct mem_ram *ram, struct block *b)
 {
 	struct mm *mm = b->mm;
 
@@ -141,7 +143,7 @@ static struct mm *block_free_locked(struct vfio_ram *ram, struct block *b)
 }
 
 /* Programs that have ended give their blocks back when somebody else wants one. */
-static void sweep(struct vfio_ram *ram, struct mm *newcomer)
+static void sweep(struct mem_ram *ram, struct mm *newcomer)
 {
 	struct block *b, *next;
 	struct mm *gone[64];
@@ -166,7 +168,7 @@ static bool covers_gib(struct mm *mm, uva_t page)
 	return !mm->ops->area(mm, page, &a) && a.start <= start && a.last >= start + (BIT64(GIB_SHIFT) - 1);
 }
 
-static int block_create_locked(struct vfio_ram *ram, const struct block *like, struct block **out)
+static int block_create_locked(struct mem_ram *ram, const struct block *like, struct block **out)
 {
 	struct block *b = malloc(sizeof(*b)), **found;
 	int rc;
@@ -191,7 +193,7 @@ static int block_create_locked(struct vfio_ram *ram, const struct block *like, s
 	return 0;
 }
 
-static bool find_locked(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t *out)
+static bool find_locked(struct mem_ram *ram, struct mm *mm, uva_t page, phys_t *out)
 {
 	struct block key = { .mm = mm, .start = page, .shift = UVFIO_PAGE_SHIFT }, **found;
 
@@ -201,8 +203,9 @@ static bool find_locked(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t 
 	return found;
 }
 
-int vfio_ram_locate(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t *out)
+int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out)
 {
+	struct mem_ram *ram = mem->ram;
 	struct block like = { .mm = mm, .shift = GIB_SHIFT }, *b;
 	bool found;
 	int rc;
@@ -235,7 +238,7 @@ int vfio_ram_locate(struct vfio_ram *ram, struct mm *mm, uva_t page, phys_t *out
 /* ---- accesses ---- */
 
 /* Whose memory is @phys? Its mm with a reference, NULL: nobody's. */
-static struct mm *resolve(struct vfio_ram *ram, phys_t phys, uva_t *at, uint64_t *room)
+static struct mm *resolve(struct mem_ram *ram, phys_t phys, uva_t *at, uint64_t *room)
 {
 	struct block *b;
 	struct gib *g;
@@ -250,7 +253,7 @@ static struct mm *resolve(struct vfio_ram *ram, phys_t phys, uva_t *at, uint64_t
 	return mm_get(b->mm);
 }
 
-static int ram_access(struct vfio_ram *ram, phys_t phys, void *buf, size_t n, bool write)
+static int ram_access(struct mem_ram *ram, phys_t phys, void *buf, size_t n, bool write)
 {
 	int rc = 0;
 
@@ -294,33 +297,33 @@ static const struct mem_window_ops high_ops = { .read = high_read, .write = high
 
 /* ---- life ---- */
 
-int vfio_ram_create(struct mem *mem, struct vfio_ram **out)
+int mem_ram_create(struct mem *mem)
 {
-	struct vfio_ram *ram = calloc(1, sizeof(*ram));
+	struct mem_ram *ram = calloc(1, sizeof(*ram));
 	int rc;
 
 	if (!ram)
 		return -ENOMEM;
+	mem->ram = ram;
 	ram->mem = mem;
 	mutex_init(&ram->lock, RANK_MEM);
 	LIST_INIT(&ram->blocks);
 	rc = mem_window_add(mem, LOW_BASE, LOW_END - LOW_BASE, &low_ops, ram, &ram->low);
 	if (!rc)
 		rc = mem_window_add(mem, HIGH_BASE, HIGH_END - HIGH_BASE, &high_ops, ram, &ram->high);
-	if (rc) {
-		vfio_ram_destroy(ram);
-		return rc;
-	}
-	*out = ram;
-	return 0;
+	if (rc)
+		mem_ram_destroy(mem);
+	return rc;
 }
 
-void vfio_ram_destroy(struct vfio_ram *ram)
+void mem_ram_destroy(struct mem *mem)
 {
+	struct mem_ram *ram = mem->ram;
 	struct block *b;
 
 	if (!ram)
 		return;
+	mem->ram = NULL;
 	mem_window_remove(ram->low);
 	mem_window_remove(ram->high);
 	while ((b = LIST_FIRST(&ram->blocks))) {
