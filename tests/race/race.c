@@ -92,6 +92,20 @@ int race_open(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int race_open_group(const char *bdf)
+{
+	char path[128], target[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	n = uvfio_readlink(race_m, path, target, sizeof(target) - 1);
+	if (n < 0)
+		return -ENOENT;
+	target[n] = 0;
+	snprintf(path, sizeof(path), "/dev/vfio/%.8s", strrchr(target, '/') + 1);
+	return race_open(path);
+}
+
 bool race_may_(const char *file, int line, long rc, const int *errnos)
 {
 	if (rc >= 0)

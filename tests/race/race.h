@@ -49,6 +49,8 @@ _Noreturn void race_wrong(const char *file, int line, const char *fmt, ...) __at
 long race_ioctl(int fd, unsigned long cmd, void *arg);
 #define race_ioctl_u(fd, cmd, n) race_ioctl(fd, cmd, (void *)(uintptr_t)(n))
 int race_open(const char *path);
+/* The node of the group that a function is in at the moment. -ENOENT: it has none, or is not there */
+int race_open_group(const char *bdf);
 /** race_may - was @rc a success or one of the errnos @..., which end with 0? Anything else is wrong. Returns success */
 #define race_may(rc, ...) race_may_(__FILE__, __LINE__, rc, (const int[]){ __VA_ARGS__, 0 })
 bool race_may_(const char *file, int line, long rc, const int *errnos);

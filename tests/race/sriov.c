@@ -54,17 +54,8 @@ static void plugger(void *arg)
 /* Group and container of a function, if they can be had: one try to open the device by @name. */
 static void use_once(const char *bdf, const char *name, bool right)
 {
-	char path[128], target[256];
-	int container, group, device;
-	ssize_t n;
+	int container, group = race_open_group(bdf), device;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	n = uvfio_readlink(race_m, path, target, sizeof(target) - 1);
-	if (n < 0)
-		return;
-	target[n] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%.8s", strrchr(target, '/') + 1);
-	group = race_open(path);
 	if (!race_may(group, ENOENT, ENODEV, EBUSY))
 		return;
 	MUST((container = race_open("/dev/vfio/vfio")) >= 0);

@@ -50,17 +50,9 @@ static void binder(void *arg)
 /* Opens what is there of a group, uses it, lets go. */
 static void user_once(const char *bdf)
 {
-	char path[128], target[256], buf[64];
-	int container, group, device;
-	ssize_t n;
+	int container, group = race_open_group(bdf), device;
+	char buf[64];
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	n = uvfio_readlink(race_m, path, target, sizeof(target) - 1);
-	if (n < 0)
-		return;
-	target[n] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%.8s", strrchr(target, '/') + 1);
-	group = race_open(path);
 	if (!race_may(group, ENOENT, ENODEV, EBUSY))
 		return;
 	MUST((container = race_open("/dev/vfio/vfio")) >= 0);

@@ -136,19 +136,28 @@ static void store_around_table(struct vfio_pci_device *v, unsigned index, uint64
 			       (unsigned)(end - v->msix_end), true);
 }
 
+/* Where in which BAR, if it can be mapped, @offset of the file is: 0; -EFAULT beyond its last page. */
+static int locate(struct vfio_pci_device *v, uint64_t offset, unsigned *index, uint64_t *pos)
+{
+	uint64_t region = offset >> VFIO_PCI_OFFSET_SHIFT;
+
+	if (region >= VFIO_PCI_NBARS || !v->bar_mmap[region])
+		return -EFAULT;
+	*index = (unsigned)region;
+	*pos = offset & VFIO_PCI_OFFSET_MASK;
+	return *pos < ALIGN_UP(pci_bar(v->pdev, *index)->size, UVFIO_PAGE_SIZE) ? 0 : -EFAULT;
+}
+
 int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
-	uint64_t index = offset >> VFIO_PCI_OFFSET_SHIFT;
-	uint64_t pos = offset & VFIO_PCI_OFFSET_MASK;
 	const struct pci_bar *bar;
-	unsigned inside;
+	unsigned index, inside;
+	uint64_t pos;
 
-	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
+	if (locate(v, offset, &index, &pos))
 		return -EFAULT;
-	bar = pci_bar(v->pdev, (unsigned)index);
-	if (pos >= ALIGN_UP(bar->size, UVFIO_PAGE_SIZE))
-		return -EFAULT;
+	bar = pci_bar(v->pdev, index);
 	/* Nobody answers in the rest of the page behind a small BAR. */
 	inside = pos < bar->size ? (unsigned)MIN(width, bar->size - pos) : 0;
 	if (!write)
@@ -159,9 +168,9 @@ int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, 
 	if (!inside)
 		return 0;
 	if (write)
-		store_around_table(v, (unsigned)index, pos, data, inside);
+		store_around_table(v, index, pos, data, inside);
 	else
-		pci_bar_access(v->pdev, (unsigned)index, pos, data, inside, false);
+		pci_bar_access(v->pdev, index, pos, data, inside, false);
 	return 0;
 }
 
@@ -169,31 +178,26 @@ int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, 
 struct mirror_page *vfio_pci_device_mirror(struct vfio_device *vdev, uint64_t offset)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
-	uint64_t index = offset >> VFIO_PCI_OFFSET_SHIFT;
+	unsigned index;
+	uint64_t pos;
 
-	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
-		return NULL;
-	return pci_bar_mirror_page(v->pdev, (unsigned)index, offset & VFIO_PCI_OFFSET_MASK);
+	return locate(v, offset, &index, &pos) ? NULL : pci_bar_mirror_page(v->pdev, index, pos);
 }
 
 int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
-	uint64_t index = offset >> VFIO_PCI_OFFSET_SHIFT;
-	uint64_t pos = offset & VFIO_PCI_OFFSET_MASK;
 	const struct pci_bar *bar;
-	uint64_t size;
+	unsigned index;
+	uint64_t pos;
 
-	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
+	if (locate(v, offset, &index, &pos))
 		return -EFAULT;
-	bar = pci_bar(v->pdev, (unsigned)index);
-	size = ALIGN_UP(bar->size, UVFIO_PAGE_SIZE);
-	if (pos >= size)
-		return -EFAULT;
+	bar = pci_bar(v->pdev, index);
 	SCOPED_READ(&v->memory_lock);
 	if (!vfio_pci_memory_enabled_locked(v) || v->low_power)
 		return -EFAULT;
 	*phys = bar->address + pos;
-	*length = size - pos;
+	*length = ALIGN_UP(bar->size, UVFIO_PAGE_SIZE) - pos;
 	return 0;
 }

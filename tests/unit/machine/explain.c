@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "machine/priv.h"
+#include "program.h"
 
 #define HEAD "machine: t\ndevices:\n- kind: host-bridge\n  below:\n"
 
@@ -69,56 +69,18 @@ static const char *explained(struct machine *m, const char *what)
 
 /* ---- a program: writes to sysfs, opens, asks ---- */
 
-static int copy_in(struct task *t, void *dst, uva_t src, size_t n)
-{
-	memcpy(dst, (const void *)src, n);
-	return 0;
-}
-
-static int copy_out(struct task *t, uva_t dst, const void *src, size_t n)
-{
-	memcpy((void *)dst, src, n);
-	return 0;
-}
-
-static struct file *container;
-
-static int file_of(struct task *t, int fd, struct file **out)
-{
-	if (fd != 7)
-		return -EBADF;
-	*out = file_get(container);
-	return 0;
-}
-
-static bool capable(struct task *t, enum task_cap cap)
-{
-	return true;
-}
-
-static const struct task_ops ops = {
-	.copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable,
-};
-static struct task prog = { .ops = &ops, .comm = "prog", .tid = 4711, .tgid = 4711 };
+static struct program prog = { .task = { .ops = &program_ops, .comm = "prog", .tid = 4711, .tgid = 4711 } };
 
 static int echo(struct machine *m, const char *text, const char *path)
 {
-	struct file *f = NULL;
-	ssize_t n;
-	int rc = tree_open(m->tree, &prog, path, 1, &f);
-
-	if (rc)
-		return rc;
-	n = file_write(f, &prog, (uva_t)text, strlen(text));
-	file_put(f);
-	return n < 0 ? (int)n : 0;
+	return program_echo(&prog, m, text, path);
 }
 
 static struct file *open_node(struct machine *m, const char *path, int error)
 {
 	struct file *f = NULL;
 
-	assert_int_equal(tree_open(m->tree, &prog, path, 2, &f), error);
+	assert_int_equal(tree_open(m->tree, &prog.task, path, 2, &f), error);
 	return f;
 }
 
@@ -128,9 +90,9 @@ static int claim(struct machine *m, struct file *group)
 	int32_t fd = 7;
 	int rc;
 
-	container = open_node(m, "/dev/vfio/vfio", 0);
-	rc = (int)file_ioctl(group, &prog, 0x3b68, (uva_t)&fd);
-	file_put(container);
+	prog.container = open_node(m, "/dev/vfio/vfio", 0);
+	rc = (int)file_ioctl(group, &prog.task, 0x3b68, (uva_t)&fd);
+	file_put(prog.container);
 	return rc;
 }
 
@@ -274,7 +236,7 @@ static void a_bridges_driver(void **state)
 static void somebody_has_it_open(void **state)
 {
 	struct machine *m = boot(HEAD "  - {at: 01.0, model: edu, bind: vfio-pci}\n");
-	struct task other = prog;
+	struct task other = prog.task;
 	struct file *group = open_node(m, "/dev/vfio/1", 0), *f = NULL;
 
 	strcpy(other.comm, "other");
@@ -307,18 +269,18 @@ static void hardware(void **state)
 	SAYS(explained(m, "00:01.0"), "Group 1 cannot be given to a user.\n  Firmware wants 0x1000-0x1fff");
 
 	group = open_node(m, "/dev/vfio/2", 0);
-	container = open_node(m, "/dev/vfio/vfio", 0);
+	prog.container = open_node(m, "/dev/vfio/vfio", 0);
 	{
 		int32_t fd = 7;
 
-		assert_int_equal(file_ioctl(group, &prog, 0x3b68, (uva_t)&fd), 0);
-		assert_int_equal(file_ioctl(container, &prog, 0x3b66, 3), -EPERM);
+		assert_int_equal(file_ioctl(group, &prog.task, 0x3b68, (uva_t)&fd), 0);
+		assert_int_equal(file_ioctl(prog.container, &prog.task, 0x3b66, 3), -EPERM);
 	}
 	SAYS(logged, "group 2 is refused to prog (pid 4711): SET_IOMMU is EPERM\n  IOMMU old does not remap "
 		     "interrupts");
 	SAYS(logged, "echo Y > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
 	file_put(group);
-	file_put(container);
+	file_put(prog.container);
 	SAYS(explained(m, "2"), "Group 2 cannot be given to a user now.\n  IOMMU old does not remap interrupts");
 	obey(m, answer);
 	SAYS(explained(m, "2"), "Group 2 is free");

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "machine/priv.h"
+#include "program.h"
 
 static void show_log(void *ctx, enum log_level level, const char *line)
 {
@@ -82,38 +82,11 @@ static unsigned group_of(struct machine *m, const char *bdf)
 	return id;
 }
 
-/* One write to a file of the tree; 0 or -errno. The text never leaves this process. */
-static int copy_in(struct task *t, void *dst, uva_t src, size_t n)
-{
-	memcpy(dst, (const void *)src, n);
-	return 0;
-}
-
-static int copy_out(struct task *t, uva_t dst, const void *src, size_t n)
-{
-	memcpy((void *)dst, src, n);
-	return 0;
-}
-
-static bool capable(struct task *t, enum task_cap cap)
-{
-	return true;
-}
-
-static const struct task_ops self_ops = { .copy_in = copy_in, .copy_out = copy_out, .capable = capable };
-static struct task self = { .ops = &self_ops, .comm = "test" };
+static struct program self = { .task = { .ops = &program_ops, .comm = "test" } };
 
 static int echo(struct machine *m, const char *text, const char *path)
 {
-	struct file *f = NULL;
-	ssize_t n;
-	int rc = tree_open(m->tree, &self, path, 1, &f);
-
-	if (rc)
-		return rc;
-	n = file_write(f, &self, (uva_t)text, strlen(text));
-	file_put(f);
-	return n < 0 ? (int)n : 0;
+	return program_echo(&self, m, text, path);
 }
 
 static const char default_list[] =
@@ -193,8 +166,8 @@ static void busy(void **state)
 	struct machine *m = boot(NULL);
 	struct file *group = NULL;
 
-	self.tgid = self.tid = 4711;
-	assert_int_equal(tree_open(m->tree, &self, "/dev/vfio/5", 2, &group), 0);
+	self.task.tgid = self.task.tid = 4711;
+	assert_int_equal(tree_open(m->tree, &self.task, "/dev/vfio/5", 2, &group), 0);
 	assert_non_null(strstr(explained(m, "01:00.0"), "Group 5 is in use.\n  test (pid 4711) has /dev/vfio/5 open since "));
 	assert_non_null(strstr(listed(m, false), "group 5   vfio-pci   test (pid 4711) via /dev/vfio/5\n"));
 	file_put(group);
@@ -307,15 +280,15 @@ static void live(void **state)
 	char buf[8192];
 	ssize_t n;
 
-	assert_int_equal(tree_open(m->tree, &self, "/sys/kernel/uvfio/list", 0, &f), 0);
-	n = file_read(f, &self, (uva_t)buf, sizeof(buf) - 1);
+	assert_int_equal(tree_open(m->tree, &self.task, "/sys/kernel/uvfio/list", 0, &f), 0);
+	n = file_read(f, &self.task, (uva_t)buf, sizeof(buf) - 1);
 	assert_int_equal(n, sizeof(default_list) - 1);
 	file_put(f);
 	assert_int_equal(echo(m, "nonsense", "/sys/kernel/uvfio/explain"), -ENODEV);
-	assert_int_equal(tree_open(m->tree, &self, "/sys/kernel/uvfio/explain", 2, &f), 0);
-	assert_int_equal(file_write(f, &self, (uva_t) "02:00.0\n", 8), 8);
+	assert_int_equal(tree_open(m->tree, &self.task, "/sys/kernel/uvfio/explain", 2, &f), 0);
+	assert_int_equal(file_write(f, &self.task, (uva_t) "02:00.0\n", 8), 8);
 	file_lseek(f, 0, 0);
-	n = file_read(f, &self, (uva_t)buf, sizeof(buf) - 1);
+	n = file_read(f, &self.task, (uva_t)buf, sizeof(buf) - 1);
 	assert_int_equal(n, sizeof(refused) - 1);
 	file_put(f);
 	machine_destroy(m);

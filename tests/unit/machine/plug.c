@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
-#include "machine/priv.h"
+#include "program.h"
 
 #define ROUNDS 2000
 
@@ -33,64 +33,24 @@ static const char text[] =
 	"  - {at: 04.0, model: generic, ids: \"1000:0002\"}\n"
 	"  - {at: 05.0, model: generic, ids: \"1000:0003\", present: no}\n";
 
-static int copy_in(struct task *t, void *dst, uva_t src, size_t n)
-{
-	memcpy(dst, (const void *)src, n);
-	return 0;
-}
-
-static int copy_out(struct task *t, uva_t dst, const void *src, size_t n)
-{
-	memcpy((void *)dst, src, n);
-	return 0;
-}
-
-struct program {
-	struct task task; /* first */
+struct actor {
+	struct program program; /* first */
 	struct machine *m;
-	struct file *container;
 	unsigned seed, done;
-	void (*act)(struct program *p);
+	void (*act)(struct actor *p);
 };
 
-static int file_of(struct task *t, int fd, struct file **out)
+static int echo(struct actor *p, const char *word, const char *path)
 {
-	struct program *p = (struct program *)t;
-
-	if (fd != 7)
-		return -EBADF;
-	*out = file_get(p->container);
-	return 0;
+	return program_echo(&p->program, p->m, word, path);
 }
 
-static bool capable(struct task *t, enum task_cap cap)
-{
-	return true;
-}
-
-static const struct task_ops ops = {
-	.copy_in = copy_in, .copy_out = copy_out, .file_get = file_of, .capable = capable,
-};
-
-static int echo(struct program *p, const char *word, const char *path)
-{
-	struct file *f = NULL;
-	ssize_t n;
-	int rc = tree_open(p->m->tree, &p->task, path, 1, &f);
-
-	if (rc)
-		return rc;
-	n = file_write(f, &p->task, (uva_t)word, strlen(word));
-	file_put(f);
-	return n < 0 ? (int)n : 0;
-}
-
-static unsigned one_of(struct program *p, unsigned n)
+static unsigned one_of(struct actor *p, unsigned n)
 {
 	return (unsigned)rand_r(&p->seed) % n;
 }
 
-static const char *function(struct program *p)
+static const char *function(struct actor *p)
 {
 	static const char *const all[] = {
 		"0000:00:01.0", "0000:01:00.0", "0000:02:01.0", "0000:02:02.0", "0000:00:02.0", "0000:03:00.0",
@@ -100,7 +60,7 @@ static const char *function(struct program *p)
 	return all[one_of(p, ARRAY_SIZE(all))];
 }
 
-static void remove_and_find(struct program *p)
+static void remove_and_find(struct actor *p)
 {
 	char path[96];
 
@@ -110,7 +70,7 @@ static void remove_and_find(struct program *p)
 	echo(p, "1", one_of(p, 2) ? path : "/sys/bus/pci/rescan");
 }
 
-static void bind_and_unbind(struct program *p)
+static void bind_and_unbind(struct actor *p)
 {
 	static const char *const drivers[] = {
 		"nic", "nvme", "shpchp", "pcieport", "pci-stub", "vfio-pci", "store", "waits",
@@ -128,7 +88,7 @@ static void bind_and_unbind(struct program *p)
 		echo(p, bdf, "/sys/bus/pci/drivers_probe");
 }
 
-static void claim_and_release(struct program *p)
+static void claim_and_release(struct actor *p)
 {
 	static const char *const types[] = { "identity", "DMA", "DMA-FQ", "auto" };
 	unsigned id = one_of(p, 10);
@@ -140,18 +100,18 @@ static void claim_and_release(struct program *p)
 	if (one_of(p, 2))
 		echo(p, types[one_of(p, 4)], path);
 	snprintf(path, sizeof(path), "/dev/vfio/%u", id);
-	if (tree_open(p->m->tree, &p->task, path, 2, &group))
+	if (tree_open(p->m->tree, &p->program.task, path, 2, &group))
 		return;
-	if (tree_open(p->m->tree, &p->task, "/dev/vfio/vfio", 2, &p->container) == 0) {
-		if (file_ioctl(group, &p->task, 0x3b68, (uva_t)&fd) == 0 && one_of(p, 2))
-			file_ioctl(p->container, &p->task, 0x3b66, 3);
-		file_put(p->container);
-		p->container = NULL;
+	if (tree_open(p->m->tree, &p->program.task, "/dev/vfio/vfio", 2, &p->program.container) == 0) {
+		if (file_ioctl(group, &p->program.task, 0x3b68, (uva_t)&fd) == 0 && one_of(p, 2))
+			file_ioctl(p->program.container, &p->program.task, 0x3b66, 3);
+		file_put(p->program.container);
+		p->program.container = NULL;
 	}
 	file_put(group);
 }
 
-static void ask(struct program *p)
+static void ask(struct actor *p)
 {
 	char *said = NULL, id[4];
 	size_t size;
@@ -167,7 +127,7 @@ static void ask(struct program *p)
 
 static void *run(void *arg)
 {
-	struct program *p = arg;
+	struct actor *p = arg;
 
 	for (; p->done < ROUNDS; p->done++)
 		p->act(p);
@@ -176,11 +136,11 @@ static void *run(void *arg)
 
 static void all_at_once(void **state)
 {
-	static void (*const acts[])(struct program *p) = {
+	static void (*const acts[])(struct actor *p) = {
 		remove_and_find,   remove_and_find,   bind_and_unbind, bind_and_unbind,
 		claim_and_release, claim_and_release, ask,
 	};
-	static struct program programs[ARRAY_SIZE(acts)];
+	static struct actor programs[ARRAY_SIZE(acts)];
 	pthread_t threads[ARRAY_SIZE(acts)];
 	struct machine_desc *d = NULL;
 	struct machine *m = NULL;
@@ -190,7 +150,7 @@ static void all_at_once(void **state)
 	assert_int_equal(machine_create(d, NULL, &m), 0);
 	machine_desc_free(d);
 	for (unsigned i = 0; i < ARRAY_SIZE(acts); i++) {
-		programs[i] = (struct program){ .task = { .ops = &ops, .comm = "prog", .tgid = (pid_t)i + 1 },
+		programs[i] = (struct actor){ .program.task = { .ops = &program_ops, .comm = "prog", .tgid = (pid_t)i + 1 },
 						.m = m, .seed = i, .act = acts[i] };
 		assert_int_equal(pthread_create(&threads[i], NULL, run, &programs[i]), 0);
 	}
