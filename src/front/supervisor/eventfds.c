@@ -94,7 +94,7 @@ long super_eventfd(struct super_call *c)
 	int flags = c->n->data.nr == SYS_eventfd2 ? (int)super_arg(c, 1) : 0;
 	struct super_event *e;
 	char path[64];
-	int fd, rc;
+	int fd, rc, n = -1;
 
 	fd = eventfd((unsigned)super_arg(c, 0), flags | EFD_CLOEXEC);
 	if (fd < 0)
@@ -103,7 +103,7 @@ long super_eventfd(struct super_call *c)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	rc = e ? e->id = eventfd_id(path) : -ENOMEM;
 	if (rc >= 0)
-		rc = super_call_addfd(c, fd, -1, flags & EFD_CLOEXEC ? O_CLOEXEC : 0, true);
+		rc = n = super_call_addfd(c, fd, -1, flags & EFD_CLOEXEC ? O_CLOEXEC : 0);
 	if (rc < 0) {
 		close(fd);
 		free(e);
@@ -112,11 +112,11 @@ long super_eventfd(struct super_call *c)
 	rc = event_create(fd, &e->ev);
 	if (rc < 0) {
 		free(e);
-		return SUPER_DONE;
+		return n;
 	}
 	SCOPED_LOCK(&c->s->files.lock);
 	LIST_INSERT_HEAD(&c->s->events, e, link);
-	return SUPER_DONE;
+	return n;
 }
 
 void super_events_fini(struct super *s)

@@ -280,10 +280,10 @@ static long dup_high(struct super_call *c, unsigned min, int oflags)
 		super_file_put(sf);
 		return SUPER_CONTINUE;
 	}
-	n = super_fd_install(c, copy, sf->ino, min, oflags, true);
+	n = super_fd_install(c, copy, sf->ino, min, oflags);
 	close(copy);
 	super_file_put(sf);
-	return n < 0 ? n : SUPER_DONE;
+	return n;
 }
 
 long super_dup(struct super_call *c)

@@ -105,7 +105,7 @@ static int pick(struct super_call *c, struct super_proc *p, unsigned min)
 	return -EMFILE;
 }
 
-int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags, bool send)
+int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags)
 {
 	struct super_proc *p = super_call_proc(c);
 	int fd, rc;
@@ -117,7 +117,7 @@ int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, 
 	fd = pick(c, p, min);
 	if (fd < 0)
 		return fd;
-	rc = super_call_addfd(c, src, fd, oflags, send);
+	rc = super_call_addfd(c, src, fd, oflags);
 	/* The caller may have lowered its limit below our numbers. */
 	if (rc == -EBADF)
 		return -EMFILE;

@@ -61,11 +61,11 @@ bool super_call_valid(struct super_call *c)
 	return ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send)
+int super_call_addfd(struct super_call *c, int fd, int at, int oflags)
 {
 	struct seccomp_notif_addfd a = {
 		.id = c->n->id,
-		.flags = (at >= 0 ? SECCOMP_ADDFD_FLAG_SETFD : 0u) | (send ? SECCOMP_ADDFD_FLAG_SEND : 0u),
+		.flags = at >= 0 ? SECCOMP_ADDFD_FLAG_SETFD : 0,
 		.srcfd = (unsigned)fd,
 		.newfd = at >= 0 ? (unsigned)at : 0,
 		.newfd_flags = (unsigned)oflags & O_CLOEXEC,
@@ -73,7 +73,7 @@ int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send
 	int n;
 
 	if (c->s->tracer)
-		return super_tracer_addfd(c, fd, at, oflags, send);
+		return super_tracer_addfd(c, fd, at, oflags);
 	n = ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 	return n < 0 ? -errno : n;
 }

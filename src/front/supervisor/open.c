@@ -20,9 +20,9 @@ static long give(struct super_call *c, int fd, int oflags)
 
 	if (fd < 0)
 		return fd;
-	rc = super_call_addfd(c, fd, -1, oflags, true);
+	rc = super_call_addfd(c, fd, -1, oflags);
 	close(fd);
-	return rc < 0 ? rc : SUPER_DONE;
+	return rc;
 }
 
 static int host_open(const char *path, int oflags)
@@ -139,9 +139,9 @@ static long open_file(struct super_call *c, const char *path, int oflags, const 
 	file_put(f);
 	if (fd < 0)
 		return fd;
-	rc = fstat(fd, &backing) < 0 ? -errno : super_fd_install(c, fd, backing.st_ino, 0, oflags, true);
+	rc = fstat(fd, &backing) < 0 ? -errno : super_fd_install(c, fd, backing.st_ino, 0, oflags);
 	close(fd);
-	return rc < 0 ? rc : SUPER_DONE;
+	return rc;
 }
 
 /* /proc/self/fdinfo/N or /proc/PID/fdinfo/N of the caller's own. -1: not that */

@@ -260,7 +260,7 @@ long super_chdir(struct super_call *c)
 		if (lstat(path, &st) < 0)
 			break;
 	}
-	at = super_call_addfd(c, fd, at, O_CLOEXEC, false);
+	at = super_call_addfd(c, fd, at, O_CLOEXEC);
 	close(fd);
 	if (at < 0)
 		return at;

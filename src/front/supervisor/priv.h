@@ -233,10 +233,11 @@ bool super_call_valid(struct super_call *c);
 /** super_call_hold - keep @sf until the end of this thread's call; takes the reference. False: not possible, dropped */
 bool super_call_hold(struct super_file *sf);
 /**
- * super_call_addfd - give the caller a descriptor for @fd
- * @at: the number; -1: the lowest free. @send: answer the call with the number too.
+ * super_call_addfd - give the caller a descriptor for @fd, before the call is answered
+ * @at: the number; -1: the lowest free
+ * Close @fd before the answer: a caller that goes on and closes its own must be the last who has the description.
  */
-int super_call_addfd(struct super_call *c, int fd, int at, int oflags, bool send);
+int super_call_addfd(struct super_call *c, int fd, int at, int oflags);
 /** super_call_answer - run the handler and answer, on a thread that may do nothing else meanwhile */
 void super_call_answer(struct super_call *c);
 typedef long (*super_handler)(struct super_call *c);
@@ -346,7 +347,7 @@ bool super_held(int probe, uint64_t key);
 /** super_fd_get - the file behind a descriptor of the caller, referenced. -EBADF; -EBADFD a file of the host */
 int super_fd_get(struct super_call *c, int fd, struct super_file **out);
 /** super_fd_install - give the caller a high descriptor for description @src; @min: not below. Returns the number */
-int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags, bool send);
+int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags);
 void super_fd_forget(struct super_proc *p, unsigned first, unsigned last);
 static inline bool super_fd_ours(const struct super *s, int fd)
 {

@@ -152,7 +152,7 @@ static long stub_page(struct super_call *c)
 		out.kind = STUB_PAGE_BLOCKED;
 	} else if (pg.kind == FILE_PAGE_PLAIN) {
 		fd = super_file_lease(c->s, pl.sf, pl.offset, &pg);
-		rc = fd < 0 ? fd : super_call_addfd(c, fd, -1, O_CLOEXEC, false);
+		rc = fd < 0 ? fd : super_call_addfd(c, fd, -1, O_CLOEXEC);
 		if (fd >= 0)
 			close(fd);
 		out.kind = STUB_PAGE_PLAIN;
@@ -227,7 +227,7 @@ static int thunks_install(struct super_call *c, struct mmio_thunks *t)
 		return -errno;
 	n = super_hold(fd, 0);
 	if (n == 0)
-		n = super_call_addfd(c, fd, -1, O_CLOEXEC, false);
+		n = super_call_addfd(c, fd, -1, O_CLOEXEC);
 	close(fd);
 	return n;
 }
@@ -252,7 +252,7 @@ static long stub_hello(struct super_call *c)
 	}
 	h.thunks_size = mmio_thunks_size(im->thunks);
 	if (c->s->mirror) {
-		h.mirror_fd = super_call_addfd(c, stub_mirror_fd(c->s->mirror), -1, O_CLOEXEC, false);
+		h.mirror_fd = super_call_addfd(c, stub_mirror_fd(c->s->mirror), -1, O_CLOEXEC);
 		h.mirror_size = stub_mirror_size(c->s->mirror);
 		h.own_fd = c->s->fd_top;
 	}

@@ -306,7 +306,6 @@ bool super_tracer_valid(struct super_call *c)
 
 struct addfd {
 	int fd, at, oflags;
-	bool send;
 };
 
 static long do_addfd(struct super_tracer *tr, struct job *j, void *ctx)
@@ -318,16 +317,12 @@ static long do_addfd(struct super_tracer *tr, struct job *j, void *ctx)
 	if (!t || t->lost || leave(t, false))
 		return -ENOENT;
 	n = super_trace_addfd(t->r.tid, a->fd, a->at, a->oflags);
-	if (t->lost)
-		return -ENOENT;
-	if (n >= 0 && a->send)
-		do_send(tr, j, &n);
-	return n;
+	return t->lost ? -ENOENT : n;
 }
 
-int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags, bool send)
+int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags)
 {
-	struct addfd a = { fd, at, oflags, send };
+	struct addfd a = { fd, at, oflags };
 
 	return (int)ask(c, do_addfd, &a);
 }

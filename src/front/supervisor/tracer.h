@@ -18,7 +18,7 @@ bool super_tracer_idle(struct super *s);
 /* As super_call_*() of priv.h. */
 int super_tracer_send(struct super_call *c, long val);
 bool super_tracer_valid(struct super_call *c);
-int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags, bool send);
+int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags);
 long super_tracer_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx);
 /** super_tracer_others - run @fn on each other thread of the calling process, in a stop that comes before its next step */
 void super_tracer_others(struct super_call *c, void (*fn)(pid_t tid));
