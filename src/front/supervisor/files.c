@@ -7,7 +7,8 @@
  * Release. When the last descriptor and the last mapping are gone, the memfd's only name goes, which inotify
  * reports as IN_DELETE_SELF before the close(2), munmap(2) or exit that did it returns. So no description of it
  * is ever kept here. Before an open or an ioctl is answered the queue is drained: a program that closes and
- * opens again finds the file released, as with Linux.
+ * opens again finds the file released, as with Linux. Somebody else may wait for that too (an unbind), so an event
+ * also wakes the thread that watches the programs (run.c).
  *
  * Plain memory. A BAR page without side effects is another memfd, mapped over the first by the stub; then the
  * mapping of the first is gone, but the file must live on. So each description of plain memory that is handed

@@ -25,6 +25,7 @@
 #define MARK_STATUS  (MARK | 1)
 #define MARK_WATCH   (MARK | 2)
 #define MARK_SIGNALS (MARK | 3)
+#define MARK_FILES   (MARK | 4)
 
 /* Where our descriptors go: above what programs use, and low enough that a fork need not copy a huge table. */
 static int choose_numbers(struct super *s)
@@ -94,7 +95,9 @@ static int super_init(struct super *s)
 	s->getfd = !(s->o->without & SUPER_WITHOUT_GETFD) && host_has_getfd();
 	s->inject = !(s->o->without & SUPER_WITHOUT_INJECT);
 	rc = super_backing_create(s);
-	return rc ? rc : watch(s, s->watchdog, MARK_WATCH);
+	if (rc == 0)
+		rc = watch(s, s->watchdog, MARK_WATCH);
+	return rc ? rc : watch(s, s->files.inotify, MARK_FILES);
 }
 
 /* All programs are gone. Also after a super_init() that failed. */
@@ -137,7 +140,7 @@ static void pass_signals(struct super *s, int fd)
 	}
 }
 
-/* Until the guard has nobody left. */
+/* Until the guard has nobody left. Files are released here when whoever closed them makes no call that would do it. */
 static void watch_run(struct super *s, struct super_guard *g, int signals, int *status)
 {
 	struct epoll_event ev[32];
@@ -156,7 +159,7 @@ static void watch_run(struct super *s, struct super_guard *g, int signals, int *
 			} else if (ev[i].data.u64 == MARK_STATUS) {
 				over = read(g->status, status, sizeof(*status)) <= 0;
 				s->root = 0; /* its number may be another's now */
-			} else {
+			} else if (ev[i].data.u64 != MARK_FILES) {
 				super_proc_exited(s, (pid_t)ev[i].data.u64);
 			}
 		}
