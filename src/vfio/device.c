@@ -151,6 +151,9 @@ static long feature_ioctl(struct vfio_device *v, struct task *t, uint64_t arg)
 		return -EINVAL;
 	if (!(h.flags & VFIO_DEVICE_FEATURE_PROBE) && (h.flags & ops) == ops)
 		return -EINVAL;
+	/* Refused for want of PRE_COPY, which no device here has, before it is looked whether the device has any feature. */
+	if ((h.flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)
+		return -EINVAL;
 	if (!v->ops->feature)
 		return -ENOTTY;
 	return v->ops->feature(v, t, h.flags, arg + VFIO_DEVICE_FEATURE_MINSZ, h.argsz - VFIO_DEVICE_FEATURE_MINSZ);

@@ -288,3 +288,44 @@ TEST(feature, "10:FEA-01 10:FEA-02 10:FEA-03 10:FEA-06 10:FEA-07", "FEATURE chec
 	f.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT;
 	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
 }
+
+TEST(feature_probe, "10:FEA-04 10:FEA-05 20:FTR-04 20:FTR-05 20:FTR-06", "PROBE tells which operations a feature has, and does none of them")
+{
+	struct setup s = open_device(EDU);
+	volatile uint32_t *bar = x_mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, s.device, REGION(0));
+	struct vfio_device_feature f = { .argsz = sizeof(f) };
+
+	EXPECT((void *)bar != MAP_FAILED);
+	for (unsigned n = VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY; n <= VFIO_DEVICE_FEATURE_LOW_POWER_EXIT; n++) {
+		f.flags = VFIO_DEVICE_FEATURE_PROBE | n;
+		EXPECT_EQ(0, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET | n;
+		EXPECT_EQ(0, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | n;
+		EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags |= VFIO_DEVICE_FEATURE_SET;
+		EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags = VFIO_DEVICE_FEATURE_GET | n;
+		EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags = n;
+		EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+	}
+	EXPECT_EQ(0x010000ed, bar[0]); /* not asleep */
+}
+
+TEST(feature_precopy, "10:FEA-08 20:FTR-10", "MIG_PRECOPY_INFOv2 of a device without PRE_COPY is EINVAL, not ENOTTY, whatever is asked")
+{
+	static const uint32_t ops[] = {
+		0, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_FEATURE_PROBE,
+		VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET,
+	};
+	struct setup s = open_device(EDU);
+	struct vfio_device_feature f = { .argsz = sizeof(f) };
+
+	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		f.flags = ops[i] | VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
+		EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+		f.flags = ops[i] | VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+		EXPECT_ERR(ENOTTY, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+	}
+}
