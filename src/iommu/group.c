@@ -222,6 +222,18 @@ void iommu_group_detach(struct iommu_group *g)
 	(void)rc;
 }
 
+bool iommu_group_msi_isolated(struct iommu_group *g)
+{
+	struct iommu_dev *d;
+
+	SCOPED_LOCK(&g->lock);
+	TAILQ_FOREACH(d, &g->members, link) {
+		if (!d->unit->msi_isolated)
+			return false;
+	}
+	return true;
+}
+
 /* ---- reserved regions (spec 10, 1.7) ---- */
 
 static int resv_by_type(const void *a, const void *b)

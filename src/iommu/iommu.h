@@ -77,6 +77,8 @@ const char *iommu_group_type(struct iommu_group *g);
 int iommu_group_set_type(struct iommu_group *g, const char *type);
 /** iommu_group_resv_show - text of sysfs "reserved_regions" (spec 10, 1.7) */
 void iommu_group_resv_show(struct iommu_group *g, FILE *out);
+/** iommu_group_msi_isolated - does every member's IOMMU keep it from faking interrupts? */
+bool iommu_group_msi_isolated(struct iommu_group *g);
 /** iommu_group_resv - the group's merged reserved regions; *@out is malloc'ed. Returns the number; -ENOMEM */
 int iommu_group_resv(struct iommu_group *g, struct iommu_resv **out);
 

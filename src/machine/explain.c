@@ -135,10 +135,22 @@ static void tell_user(struct explain *e, unsigned id, const struct vfio_user *u)
 			"devices.\n", u->node);
 }
 
+/* The IOMMU of a member that could fake interrupts */
+static const struct iommu_unit *unsafe_unit(struct explain *e)
+{
+	for (unsigned i = 0; i < e->n; i++) {
+		const struct iommu_unit *u = iommu_dev_unit(e->member[i]->dev->iommu);
+
+		if (u && !u->msi_isolated)
+			return u;
+	}
+	return NULL;
+}
+
 bool explain_hardware(struct explain *e)
 {
 	const struct machine_look *first = e->member[0];
-	const struct iommu_unit *u = iommu_dev_unit(first->dev->iommu);
+	const struct iommu_unit *u = unsafe_unit(e);
 	AUTO_FREE struct iommu_resv *resv = NULL;
 	int n = iommu_group_resv(first->group, &resv);
 
@@ -155,7 +167,7 @@ bool explain_hardware(struct explain *e)
 			(unsigned long long)resv[i].start, (unsigned long long)resv[i].last);
 		return true;
 	}
-	if (u && !u->msi_isolated && !vfio_unsafe_interrupts(e->m->vfio)) {
+	if (u && !vfio_unsafe_interrupts(e->m->vfio)) {
 		fprintf(e->out,
 			"  IOMMU %s does not remap interrupts: a device could fake any interrupt of the machine, so "
 			"SET_IOMMU "

@@ -185,7 +185,7 @@ static int check_domain(struct vfio_type1 *t1, struct type1_domain *d, struct io
 		return rc;
 	if (!l->n)
 		return -EINVAL;
-	if (!iommu_domain_unit(d->iommu)->msi_isolated && !atomic_load(&t1->vfio->allow_unsafe_interrupts))
+	if (!iommu_group_msi_isolated(ig) && !atomic_load(&t1->vfio->allow_unsafe_interrupts))
 		return -EPERM;
 	return 0;
 }
