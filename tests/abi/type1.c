@@ -2,6 +2,7 @@
 /* MAP_DMA and UNMAP_DMA, version 1 and 2. */
 #include "abi.h"
 #include <sys/resource.h>
+#include <time.h>
 
 #define RW (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 
@@ -301,4 +302,58 @@ TEST(bar_as_memory, "10:MAP-12 10:MAP-13 20:MEM-12 20:MEM-13", "a BAR mapping ca
 	EXPECT_ERR(EFAULT, map_dma(s.container, bar, 0x100000, 0x2000, RW));
 	config_write(s.device, 4, 2, cmd);
 	EXPECT_OK(map_dma(s.container, bar, 0x100000, 0x2000, RW));
+}
+
+/* What the edu has at 0x40000 goes to @iova: 4 bytes. */
+static void edu_store(volatile void *bar, uint64_t iova)
+{
+	edu_dma(bar, 0x40000, iova, 4, 1);
+}
+
+/* Writes from device to device are posted: they may arrive after the transfer has ended. */
+static void expect_arrives(const volatile uint32_t *reg, uint32_t value)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < 60000 && *reg != value; i++)
+		nanosleep(&ms, NULL);
+	EXPECT_EQ(value, *reg);
+}
+
+TEST(bar_goes_off, "10:MAP-15", "disabling memory leaves its mapping in the IOMMU: DMA comes to nothing, and works again when it is on")
+{
+	uint32_t *ram = test_memory(4096, PROT_READ | PROT_WRITE, MAP_SHARED), cmd;
+	struct setup s = open_device(EDU), o = { .container = s.container };
+	volatile uint32_t *bar = x_mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, s.device, REGION(0)), *target;
+	uint64_t n;
+
+	EXPECT_OK(sys_write("/sys/bus/pci/devices/" NVME_MATE "/driver/unbind", NVME_MATE));
+	o.group = EXPECT_OK(open_group(EDU_SHARED));
+	EXPECT_OK(x_ioctl(o.group, VFIO_GROUP_SET_CONTAINER, &o.container));
+	o.device = EXPECT_OK(x_ioctl(o.group, VFIO_GROUP_GET_DEVICE_FD, EDU_SHARED));
+	target = x_mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, o.device, REGION(0));
+	EXPECT((void *)bar != MAP_FAILED && (void *)target != MAP_FAILED);
+	EXPECT_OK(map_dma(s.container, ram, 0x100000, 4096, RW));
+	EXPECT_OK(map_dma(s.container, (void *)target, 0x200000, 4096, RW));
+	config_write(s.device, 4, 2, config_read(s.device, 4, 2) | 4);
+	ram[0] = 0x12345678;
+	edu_dma(bar, 0x100000, 0x40000, 4, 0);
+	edu_store(bar, 0x200004);
+	expect_arrives(&target[1], ~0x12345678u); /* the register of the other edu that inverts */
+	target[1] = 0;
+	cmd = config_read(o.device, 4, 2);
+	config_write(o.device, 4, 2, cmd & ~2u);
+	edu_store(bar, 0x200004);
+	EXPECT_ERR(EEXIST, map_dma(s.container, ram, 0x200000, 4096, RW));
+	config_write(o.device, 4, 2, cmd);
+	EXPECT_EQ(~0u, target[1]);
+	edu_store(bar, 0x200004);
+	expect_arrives(&target[1], ~0x12345678u);
+	config_write(o.device, 4, 2, cmd & ~2u);
+	EXPECT_OK(unmap_dma(s.container, 0x200000, 4096, &n));
+	EXPECT_EQ(4096, n);
+	EXPECT_OK(x_munmap((void *)(uintptr_t)target, 0x1000));
+	EXPECT_OK(x_close(o.device));
+	EXPECT_OK(x_close(o.group));
+	bind_host(NVME_MATE);
 }
