@@ -70,8 +70,8 @@ static long report(struct caller *c, int container, uint64_t iova, uint64_t page
 	return sys_ioctl(c, container, VFIO_IOMMU_DIRTY_PAGES, &r);
 }
 
-/* PIN-05 */
-static void invalid_vaddr(void **state)
+/* Only a device behind an IOMMU can be there with an invalid vaddr, and no driver that programs reach pins for one. */
+static void PIN_05_no_page_is_pinned_while_a_vaddr_is_invalid(void **state)
 {
 	struct caller *c = *state;
 	struct lab l = lab_open(c, "a", true);
@@ -334,7 +334,7 @@ static void all_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(invalid_vaddr), T(scope), T(owners), T(reports), T(stuck_copy), T(all_at_once),
+		T(PIN_05_no_page_is_pinned_while_a_vaddr_is_invalid), T(scope), T(owners), T(reports), T(stuck_copy), T(all_at_once),
 	};
 
 	return cmocka_run_group_tests_name("vfio pins", tests, NULL, NULL);

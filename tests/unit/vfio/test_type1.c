@@ -390,6 +390,51 @@ static void other_unit(void **state)
 	iommu_group_put(g2);
 }
 
+static unsigned domains(int container)
+{
+	struct vfio_container *c = t.c->fds[container]->priv;
+	struct type1_domain *d;
+	unsigned n = 0;
+
+	LIST_FOREACH(d, &type1_of(c->backend)->domains, link)
+		n++;
+	return n;
+}
+
+/* What a program cannot see: how many page tables there are. */
+static void ATT_05_groups_share_a_domain_when_their_coherency_is_the_same(void **state)
+{
+	struct iommu_unit weak = host.unit, other = host.unit;
+	struct iommu_group *g[3] = { group_create(), group_create(), group_create() };
+	struct device *d[3];
+	int f[3];
+
+	snprintf(weak.name, sizeof(weak.name), "weak");
+	weak.enforce_coherency = false;
+	snprintf(other.name, sizeof(other.name), "other");
+	d[0] = device_behind("b", g[0], &host.unit, NULL);
+	d[1] = device_behind("c", g[1], &other, NULL);
+	d[2] = device_behind("d", g[2], &weak, NULL);
+	for (int i = 0; i < 3; i++)
+		f[i] = group_open_node(t.c, g[i]);
+	assert_rc(map_pages(0, 4), 0);
+	assert_int_equal(domains(t.cfd), 1);
+	assert_rc(group_set(t.c, f[0], t.cfd), 0);
+	assert_rc(group_set(t.c, f[1], t.cfd), 0); /* another IOMMU, but of the same kind */
+	assert_int_equal(domains(t.cfd), 1);
+	assert_rc(group_set(t.c, f[2], t.cfd), 0);
+	assert_int_equal(domains(t.cfd), 2);
+	for (int i = 0; i < 3; i++) {
+		assert_rc(iommu_dma_write(d[i]->iommu, 3 * PAGE, "x", 1), 0);
+		sys_close(t.c, f[i]);
+		assert_int_equal(domains(t.cfd), i == 2 ? 1 : 2);
+		assert_rc(iommu_dma_write(d[i]->iommu, 3 * PAGE, "x", 1), -EFAULT);
+		device_del(d[i]);
+		iommu_group_put(g[i]);
+	}
+	assert_true(reachable(3 * PAGE));
+}
+
 /* struct vfio_iommu_type1_dirty_bitmap with its payload */
 struct dirty {
 	uint32_t argsz, flags;
@@ -531,7 +576,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(map_check_order), T_NO_SET(map_limit), T(unmap_check_order), T_V1(unmap_v1), T(vaddr_update),
 		T(locked_memory), T(info), T_NO_SET(unsafe_interrupts), T(reserved_region), T(other_unit), T(dirty_pages),
-		T(dirty_unmap), T(against_a_table),
+		T(dirty_unmap), T(against_a_table), T(ATT_05_groups_share_a_domain_when_their_coherency_is_the_same),
 	};
 
 	return cmocka_run_group_tests_name("vfio type1", tests, NULL, NULL);
