@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #define UNBIND "/sys/bus/pci/drivers/vfio-pci/unbind"
 
@@ -123,6 +125,36 @@ TEST(unbind_signal, "10:LIF-07", "a signal to the writer does not end the wait: 
 	EXPECT_OK(x_close(s.device));
 	pending_end(EDU);
 	EXPECT_OK(sigaction(SIGUSR1, &old, NULL));
+	close(event);
+}
+
+TEST(unbind_killed, "10:LIF-07", "nor does the death of the writer: once the device is closed it is unbound")
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+	struct setup s;
+	pid_t child;
+	int event;
+
+	if (test_door() == DOOR_CAPI)
+		test_skip("an embedded machine is not shared with a child");
+	s = open_device(EDU);
+	event = request_event(s.device);
+	child = fork();
+	if (child == 0) {
+		x_close(s.device);
+		sys_write(UNBIND, EDU);
+		_exit(0);
+	}
+	EXPECT(child > 0);
+	request_wait(event);
+	EXPECT_OK(kill(child, SIGKILL));
+	EXPECT_ERR(ENODEV, x_ioctl(s.group, VFIO_GROUP_GET_DEVICE_FD, EDU));
+	EXPECT_EQ(0x11e81234, config_read(s.device, 0, 4));
+	EXPECT_OK(x_close(s.device));
+	EXPECT_EQ(child, waitpid(child, NULL, 0)); /* Linux lets it die now only */
+	for (int i = 0; i < 60000 && driver_of(EDU); i++)
+		nanosleep(&ms, NULL);
+	EXPECT(!driver_of(EDU));
 	close(event);
 }
 
