@@ -111,10 +111,11 @@ static void run(void (*const fn[])(void *), unsigned n, unsigned waited)
 static void memory(void **state)
 {
 	void (*const fn[])(void *) = { toggler, resetter, toucher, toucher, reader };
+	uint64_t x;
 
 	run(fn, ARRAY_SIZE(fn), 2);
 	command(&u, PCI_COMMAND_MEMORY);
-	assert_true(ok > 0);
+	assert_true(mmio(&u, REGION(0), &x, 8, false) >= 0); /* in the race itself it may be that nobody was lucky */
 	assert_int_equal(cfg_read(&u, PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
 }
 
