@@ -79,7 +79,10 @@ void uvfio_report(struct uvfio_machine *m, FILE *out);
 
 /* DMA faults since the machine was made. */
 uint64_t uvfio_dma_faults(struct uvfio_machine *m);
-/** uvfio_set_caps - play a caller with (1) or without (0) CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN; default: this process's own */
+/**
+ * uvfio_set_caps - play a caller with (1) or without (0) CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN; default: this process's own
+ * CAP_SYS_RESOURCE goes with CAP_SYS_ADMIN.
+ */
 void uvfio_set_caps(struct uvfio_machine *m, int sys_rawio, int ipc_lock, int sys_admin);
 
 #ifdef __cplusplus

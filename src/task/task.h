@@ -15,7 +15,8 @@ struct file;
 struct mm;
 struct task;
 
-enum task_cap { TASK_CAP_SYS_RAWIO, TASK_CAP_IPC_LOCK, TASK_CAP_SYS_ADMIN };
+enum task_cap { TASK_CAP_SYS_RAWIO, TASK_CAP_IPC_LOCK, TASK_CAP_SYS_ADMIN, TASK_CAP_SYS_RESOURCE };
+#define TASK_CAPS 4
 
 struct task_ops {
 	/* Copy between the machine and the caller. Return 0 or -EFAULT; a fault may leave part of @n copied. */
@@ -33,6 +34,11 @@ struct task_ops {
 	int (*fd_install)(struct task *t, struct file *f, int oflags);
 	/* The eventfd behind a descriptor, with a reference. -EBADF: not open. -EINVAL: not an eventfd. */
 	int (*event_get)(struct task *t, int fd, struct event **out);
+	/*
+	 * A descriptor of the machine's own for the host's file behind one of the caller's: closed by who asked.
+	 * -EBADF: not open. -EBADFD: a file of the machine. NULL: no caller has any.
+	 */
+	int (*host_fd)(struct task *t, int fd);
 	/* The capability as a machine file or the caller's own rights say. */
 	bool (*capable)(struct task *t, enum task_cap cap);
 };
@@ -82,6 +88,7 @@ struct mm {
 	struct ref ref;
 	atomic_ullong locked_pages; /* pages charged to this address space, as VmLck (spec 10, 4.4) */
 	pid_t tgid;                 /* whose it was when it was made; for messages */
+	uid_t uid;                  /* the user then, whose locked memory is counted as one */
 	char comm[16];
 };
 
@@ -130,6 +137,10 @@ static inline int task_fd_install(struct task *t, struct file *f, int oflags)
 static inline int task_event_get(struct task *t, int fd, struct event **out)
 {
 	return t->ops->event_get(t, fd, out);
+}
+static inline int task_host_fd(struct task *t, int fd)
+{
+	return t->ops->host_fd ? t->ops->host_fd(t, fd) : -EBADF;
 }
 static inline bool task_capable(struct task *t, enum task_cap cap)
 {

@@ -186,6 +186,7 @@ EXPORT void uvfio_set_caps(struct uvfio_machine *m, int sys_rawio, int ipc_lock,
 	atomic_store(&m->caps[TASK_CAP_SYS_RAWIO], sys_rawio);
 	atomic_store(&m->caps[TASK_CAP_IPC_LOCK], ipc_lock);
 	atomic_store(&m->caps[TASK_CAP_SYS_ADMIN], sys_admin);
+	atomic_store(&m->caps[TASK_CAP_SYS_RESOURCE], sys_admin);
 }
 
 /* ---- calls on files ---- */

@@ -73,6 +73,19 @@ static int capi_event_get(struct task *t, int fd, struct event **out)
 	return event_create(copy, out);
 }
 
+static int capi_host_fd(struct task *t, int fd)
+{
+	struct file *f = capi_file_get(machine_of(t), fd);
+	int copy;
+
+	if (f) {
+		file_put(f);
+		return -EBADFD;
+	}
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? -errno : copy;
+}
+
 static bool capi_capable(struct task *t, enum task_cap cap)
 {
 	return atomic_load(&machine_of(t)->caps[cap]);
@@ -84,6 +97,7 @@ static const struct task_ops capi_task_ops = {
 	.file_get = capi_task_file_get,
 	.fd_install = capi_fd_install,
 	.event_get = capi_event_get,
+	.host_fd = capi_host_fd,
 	.capable = capi_capable,
 };
 
@@ -109,6 +123,7 @@ void capi_own_caps(struct uvfio_machine *m)
 		[TASK_CAP_SYS_RAWIO] = CAP_SYS_RAWIO,
 		[TASK_CAP_IPC_LOCK] = CAP_IPC_LOCK,
 		[TASK_CAP_SYS_ADMIN] = CAP_SYS_ADMIN,
+		[TASK_CAP_SYS_RESOURCE] = CAP_SYS_RESOURCE,
 	};
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -243,6 +258,7 @@ int capi_mm_create(struct capi_mm **out)
 	ref_init(&cm->mm.ref);
 	mutex_init(&cm->lock, RANK_SUPER_FDS);
 	cm->mm.tgid = getpid();
+	cm->mm.uid = getuid();
 	prctl(PR_GET_NAME, cm->mm.comm);
 	cm->maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	*out = cm;

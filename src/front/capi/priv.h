@@ -24,7 +24,7 @@ struct uvfio_machine {
 	struct tree *tree;       /* [I] the machine's */
 	struct capi_mm *mm;      /* [I] */
 	pid_t tgid;              /* [I] */
-	atomic_bool caps[3];     /* by enum task_cap */
+	atomic_bool caps[TASK_CAPS]; /* by enum task_cap */
 	struct mutex lock;       /* RANK_SUPER_FDS */
 	struct ids ids;          /* [lock] open file numbers */
 	struct file **files;     /* [lock] by number; NULL: closed */

@@ -32,7 +32,7 @@ enum class {
 	FD4,      /* mmap */
 	FD0_POS,  /* in 0, or a position of 2^40 and more: a device descriptor that got a low number */
 	UPTO,     /* close_range: argument 1 reaches ours */
-	IOCTL,    /* type byte ';' */
+	IOCTL,    /* type byte ';', or a descriptor of ours in 0 */
 	SIGACT,   /* SIGBUS, SIGSEGV */
 	SIGMASK,  /* may block signals */
 	DUMPABLE, /* prctl(PR_SET_DUMPABLE) */
@@ -188,6 +188,7 @@ static void emit_class(struct as *a, enum class c, bool eventfds)
 		load(a, ARG_LO(1));
 		emit(a, BPF_ALU | BPF_AND | BPF_K, 0xff00, 0, 0);
 		jump_if(a, BPF_JEQ, ';' << 8, L_NOTIFY);
+		test_fd(a, 0);
 		break;
 	case SIGACT:
 		load(a, ARG_LO(0));

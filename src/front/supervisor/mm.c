@@ -317,6 +317,7 @@ static const struct mm_ops ops = {
 int super_mm_create(struct super *s, pid_t tgid, const char *comm, struct super_mm **out)
 {
 	struct super_mm *m = calloc(1, sizeof(*m));
+	struct stat st;
 	char path[64];
 
 	if (!m)
@@ -331,6 +332,8 @@ int super_mm_create(struct super *s, pid_t tgid, const char *comm, struct super_
 	m->mem = s->o->without & SUPER_WITHOUT_MEM ? -1 : open(path, O_RDWR | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d/maps", tgid);
 	m->maps = open(path, O_RDONLY | O_CLOEXEC);
+	if (m->maps >= 0 && fstat(m->maps, &st) == 0)
+		m->mm.uid = st.st_uid;
 	if (m->pidfd < 0) {
 		mm_free(&m->mm);
 		return -ESRCH;

@@ -68,12 +68,44 @@ static int task_event(struct task *t, int fd, struct event **out)
 	return super_event_get(call_of(t), fd, out);
 }
 
+static int task_host(struct task *t, int fd)
+{
+	struct super_call *c = call_of(t);
+	struct super_proc *p = super_call_proc(c);
+	struct super_file *sf;
+	char path[64];
+	int copy;
+
+	if (!p)
+		return -ESRCH;
+	if (fd < 0)
+		return -EBADF;
+	if (super_fd_get(c, fd, &sf) == 0) {
+		super_file_put(sf);
+		return -EBADFD;
+	}
+	if (c->s->getfd) {
+		copy = (int)syscall(SYS_pidfd_getfd, p->pidfd, fd, 0);
+		if (copy < 0)
+			return -errno;
+		fcntl(copy, F_SETFD, FD_CLOEXEC);
+		return copy;
+	}
+	/* A memfd can be opened anew. */
+	snprintf(path, sizeof(path), "/proc/%u/fd/%d", c->n->pid, fd);
+	copy = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (copy < 0)
+		copy = open(path, O_PATH | O_CLOEXEC);
+	return copy >= 0 ? copy : errno == ENOENT ? -EBADF : -errno;
+}
+
 static bool task_has_cap(struct task *t, enum task_cap cap)
 {
 	static const unsigned bit[] = {
 		[TASK_CAP_SYS_RAWIO] = CAP_SYS_RAWIO,
 		[TASK_CAP_IPC_LOCK] = CAP_IPC_LOCK,
 		[TASK_CAP_SYS_ADMIN] = CAP_SYS_ADMIN,
+		[TASK_CAP_SYS_RESOURCE] = CAP_SYS_RESOURCE,
 	};
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = t->tid };
 	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3];
@@ -87,6 +119,7 @@ static const struct task_ops remote_ops = {
 	.file_get = task_file,
 	.fd_install = task_install,
 	.event_get = task_event,
+	.host_fd = task_host,
 	.capable = task_has_cap,
 };
 
