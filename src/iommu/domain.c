@@ -184,9 +184,12 @@ static void domain_flush(struct iommu_domain *dom, const struct iommu_gather *g)
 		iommu_pt_recycle(dom, g->nodes);
 }
 
-int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot)
+static int domain_map(struct iommu_domain *dom, const struct iommu_leaf *range)
 {
-	struct iommu_leaf range = { .base = iova, .size = length, .phys = phys, .prot = prot };
+	const iova_t iova = range->base;
+	const phys_t phys = range->phys;
+	const uint64_t length = range->size;
+	const unsigned prot = range->prot;
 	struct iommu_gather g = { .mem = dom->iommu->mem };
 	int rc;
 
@@ -195,12 +198,24 @@ int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t lengt
 	    phys + (length - 1) < phys)
 		return -EINVAL;
 	mutex_lock(&dom->lock);
-	rc = iommu_pt_map_locked(dom, &range, &g);
+	rc = iommu_pt_map_locked(dom, range, &g);
 	if (g.bytes)
 		atomic_fetch_add(&dom->stamp, 1);
 	mutex_unlock(&dom->lock);
 	domain_flush(dom, &g);
 	return rc;
+}
+
+int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot)
+{
+	return domain_map(dom, &(struct iommu_leaf){ .base = iova, .size = length, .phys = phys, .prot = prot });
+}
+
+int iommu_map_small(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot)
+{
+	const struct iommu_leaf range = { .base = iova, .size = length, .phys = phys, .prot = prot, .small = true };
+
+	return domain_map(dom, &range);
 }
 
 uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)

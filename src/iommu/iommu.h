@@ -158,6 +158,8 @@ const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom);
  * Return: 0; -ENOMEM; -EEXIST a page is mapped; -EINVAL not page multiples, outside the aperture, no or unknown @prot
  */
 int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
+/** iommu_map_small - the same with the smallest pages, so that any page of it can be unmapped alone */
+int iommu_map_small(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
 /**
  * iommu_unmap - remove all translations inside [@iova, +@length); the range must not cut a large page in two
  * On return no DMA of any device uses them. Returns bytes removed.

@@ -80,7 +80,7 @@ static bool leaf_fits(const struct pt_map *m, unsigned level, iova_t iova, iova_
 	uint64_t span = BIT64(level_shift(level));
 	phys_t phys = m->range->phys + (iova - m->range->base);
 
-	if (level > 2 || end - iova != span - 1)
+	if (level > (m->range->small ? 0 : 2) || end - iova != span - 1)
 		return false;
 	return level == 0 || ((m->dom->unit->pgsizes & span) && IS_ALIGNED(phys, span));
 }

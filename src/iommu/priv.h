@@ -54,6 +54,7 @@ struct iommu_leaf {
 	uint64_t size;            /* 4 KiB, 2 MiB, 1 GiB */
 	phys_t phys;              /* of the page */
 	unsigned prot;
+	bool small;               /* to be mapped with 4 KiB pages only */
 };
 
 /* ---- domains ---- */

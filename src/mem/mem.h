@@ -23,6 +23,7 @@
 #define MEM_REGION_SHIFT 40
 #define MEM_READ  BIT(0) /* the device may read */
 #define MEM_WRITE BIT(1) /* the device may write */
+#define MEM_RAM   BIT(2) /* of mem_pin() only: no BARs */
 
 struct mem;
 struct mem_pin;
@@ -41,7 +42,8 @@ struct mem_piece {
  * @uva, @length: page multiples, @length > 0, not wrapping
  * @iova:   where it will be mapped: pieces are placed so that phys and iova agree modulo 1 GiB where
  *          possible, so that large pages fit
- * @prot:   MEM_READ and/or MEM_WRITE, the device's view; WRITE needs memory the caller may write
+ * @prot:   MEM_READ and/or MEM_WRITE, the device's view; WRITE needs memory the caller may write; with MEM_RAM a
+ *          mapping of a BAR is -EFAULT
  * @charge: charge locked pages to t->mm (spec 10, 4.4); BAR mappings never are
  * @out:    the pin; holds t->mm
  *

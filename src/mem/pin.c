@@ -54,7 +54,7 @@ static int pin_bar(struct mem_pin *pin, const struct mm_area *a, uint64_t at, ui
 	uint64_t offset = a->file_offset + (pin->uva + at - a->start);
 	const struct file_ops *ops = a->file->ops;
 
-	if (!ops->dma_target)
+	if (!ops->dma_target || (pin->prot & MEM_RAM))
 		return -EFAULT;
 	while (n) {
 		struct mem_piece *last = pin->npieces ? &pin->pieces[pin->npieces - 1] : NULL;
