@@ -102,14 +102,17 @@ static bool is_msi(iova_t iova)
 	return iova >= MSI_FIRST && iova <= MSI_LAST;
 }
 
-/* Walk, and remember what was found in @e. */
-static bool tlb_fill(struct dma *m, struct tlb_entry *e, iova_t iova)
+/* Walk, and remember what was found in @e. Where writes are tracked, a page that is not dirty is not to be written. */
+static bool tlb_fill(struct dma *m, struct tlb_entry *e, iova_t iova, unsigned prot)
 {
+	bool tracking = atomic_load_explicit(&m->dom->tracking, memory_order_relaxed);
 	struct iommu_leaf leaf;
 	void *host;
 
-	if (!iommu_pt_walk(m->dom, iova, &leaf))
+	if (!(tracking && prot == MEM_WRITE ? iommu_pt_mark : iommu_pt_walk)(m->dom, iova, &leaf))
 		return false;
+	if (tracking && !leaf.dirty)
+		leaf.prot &= ~MEM_WRITE;
 	if (leaf.size > UVFIO_PAGE_SIZE && leaf.base <= MSI_LAST && leaf.base + (leaf.size - 1) >= MSI_FIRST) {
 		/* No entry may cover the message window: it is looked for only when there is none. */
 		leaf.phys += ALIGN_DOWN(iova, UVFIO_PAGE_SIZE) - leaf.base;
@@ -132,7 +135,7 @@ static int run_page(struct dma *m, iova_t iova, unsigned prot, struct run *r)
 {
 	struct tlb_entry *e = tlb_slot(m, iova);
 
-	if (!tlb_hit(m, e, iova)) {
+	if (!tlb_hit(m, e, iova) || (prot == MEM_WRITE && !(e->addr & MEM_WRITE))) {
 		if ((prot & MEM_WRITE) && is_msi(iova)) {
 			*r = (struct run){ .kind = RUN_DROP, .addr = iova, .n = MSI_LAST - iova + 1 };
 			return -1;
@@ -144,7 +147,7 @@ static int run_page(struct dma *m, iova_t iova, unsigned prot, struct run *r)
 		}
 		if (m->dom->kind == IOMMU_BLOCKING)
 			return IOMMU_FAULT_BLOCKED;
-		if (!tlb_fill(m, e, iova)) {
+		if (!tlb_fill(m, e, iova, prot)) {
 			/* A default domain that no driver uses: the group belongs to nobody. */
 			if (atomic_load(&m->dom->is_default) && atomic_load(&m->dom->kernel_users) == 0)
 				return IOMMU_FAULT_BLOCKED;

@@ -43,6 +43,7 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->enforced = false;
 	dom->ngone = 0;
 	dom->last = 0;
+	atomic_store(&dom->tracking, false);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
 	slab_init(&dom->nodes, sizeof(struct iommu_node));
@@ -235,6 +236,41 @@ uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
 	mutex_unlock(&dom->lock);
 	domain_flush(dom, &g);
 	return g.bytes;
+}
+
+/* Threads forget what they know of leaves, and what they do with it is over. */
+static void domain_forget(struct iommu_domain *dom)
+{
+	atomic_fetch_add(&dom->stamp, 1);
+	gate_wait(&dom->gate);
+}
+
+void iommu_domain_track(struct iommu_domain *dom, bool on)
+{
+	if (on) {
+		mutex_lock(&dom->lock);
+		iommu_pt_dirty_locked(dom, 0, UINT64_MAX, true, NULL, NULL);
+		mutex_unlock(&dom->lock);
+	}
+	atomic_store(&dom->tracking, on);
+	domain_forget(dom);
+}
+
+bool iommu_domain_tracks(struct iommu_domain *dom)
+{
+	return atomic_load(&dom->tracking);
+}
+
+void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
+			void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx)
+{
+	bool cleared;
+
+	mutex_lock(&dom->lock);
+	cleared = iommu_pt_dirty_locked(dom, start, last, clear, fn, ctx);
+	mutex_unlock(&dom->lock);
+	if (cleared)
+		domain_forget(dom);
 }
 
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot)

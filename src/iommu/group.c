@@ -209,6 +209,14 @@ int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom)
 	return g->recovering ? -EBUSY : iommu_group_move_locked(g, dom);
 }
 
+int iommu_group_replace(struct iommu_group *g, struct iommu_domain *dom)
+{
+	SCOPED_LOCK(&g->lock);
+	if (!g->domain || g->domain == g->default_domain || g->domain == g->iommu->blocking || dom->iommu != g->iommu)
+		return -EINVAL;
+	return g->recovering ? -EBUSY : iommu_group_move_locked(g, dom);
+}
+
 void iommu_group_detach(struct iommu_group *g)
 {
 	int rc;

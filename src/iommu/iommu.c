@@ -130,6 +130,12 @@ int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r)
 	return 0;
 }
 
+unsigned iommu_dev_resv(const struct iommu_dev *d, const struct iommu_resv **out)
+{
+	*out = d->resv;
+	return d->nresv;
+}
+
 void iommu_dev_distrust(struct iommu_dev *d)
 {
 	d->untrusted = true;

@@ -45,6 +45,8 @@ struct iommu_unit {
 	bool coherent;             /* can make snooped mappings */
 	bool enforce_coherency;    /* can force them */
 	bool msi_isolated;         /* interrupt remapping */
+	bool dirty;                /* its page tables say what devices have written */
+	bool nesting;              /* its page tables can be the second stage of others */
 	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
 	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
 	/* Reserved for every device behind it; nresv 0: the MSI window of x86 */
@@ -93,6 +95,8 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 void iommu_dev_destroy(struct iommu_dev *d);
 /** iommu_dev_add_resv - before it joins a group: a reserved region of its own (its unit's are added by themselves) */
 int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
+/** iommu_dev_resv - its reserved regions, its unit's among them; valid while it is in a group. Returns the number */
+unsigned iommu_dev_resv(const struct iommu_dev *d, const struct iommu_resv **out);
 /** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, always */
 void iommu_dev_distrust(struct iommu_dev *d);
 /**
@@ -142,6 +146,11 @@ void iommu_domain_destroy(struct iommu_domain *dom);
  * members
  */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
+/**
+ * iommu_group_replace - the same for a group that is attached to another domain: no device is in any third one meanwhile
+ * Return: 0; -EBUSY a member is being reset; -EINVAL as attach, or not attached. On failure none has moved
+ */
+int iommu_group_replace(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
 void iommu_group_detach(struct iommu_group *g);
 /** iommu_group_first - the first member; borrowed: for who knows that it does not leave meanwhile; NULL: none */
@@ -169,6 +178,19 @@ int iommu_map_small(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t
 uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length);
 /** iommu_prefetch - @iova is about to be mapped or unmapped. Context: nobody else changes @dom meanwhile */
 void iommu_prefetch(struct iommu_domain *dom, iova_t iova);
+/**
+ * iommu_domain_track - from now on (@on) remember which pages devices write; what was remembered before is forgotten
+ * Off, what is remembered stays. Context: as iommu_unmap()
+ */
+void iommu_domain_track(struct iommu_domain *dom, bool on);
+bool iommu_domain_tracks(struct iommu_domain *dom);
+/**
+ * iommu_domain_dirty - call @fn for each translation that has any of [@start, @last] and was written through
+ * @clear: forget it: a write that comes after the return is remembered again
+ * Context: as iommu_unmap(); @fn is called with the domain's lock held
+ */
+void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
+			void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx);
 /** iommu_translate - what a walk says, without fault: 0 or -EFAULT; for tests, dirty scans and GET_PA */
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot);
 

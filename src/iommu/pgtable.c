@@ -193,23 +193,107 @@ void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, s
 		unmap_node(&dom->root, dom->top, iova, MIN(last, dom->last), g);
 }
 
+/* The leaf that @iova is in; NULL: none. *@e: what was in it */
+static atomic_ullong *find_leaf(struct iommu_domain *dom, iova_t iova, uint64_t *e, unsigned *level)
+{
+	*e = pte_load(&dom->root);
+	if (iova > dom->last)
+		return NULL;
+	for (*level = dom->top; *e; --*level) {
+		atomic_ullong *slot = &pte_node(*e)->e[level_index(iova, *level)];
+
+		*e = pte_load(slot);
+		if (*e & IOMMU_PTE_LEAF)
+			return slot;
+	}
+	return NULL;
+}
+
+static void leaf_set(struct iommu_leaf *out, iova_t iova, uint64_t e, unsigned level)
+{
+	out->size = BIT64(level_shift(level));
+	out->base = iova & ~(out->size - 1);
+	out->phys = e & IOMMU_PTE_ADDR;
+	out->prot = e & (IOMMU_PTE_READ | IOMMU_PTE_WRITE);
+	out->dirty = e & IOMMU_PTE_DIRTY;
+}
+
 bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
-	uint64_t e = pte_load(&dom->root);
+	unsigned level;
+	uint64_t e;
 
-	if (iova > dom->last)
+	if (!find_leaf(dom, iova, &e, &level))
 		return false;
-	for (unsigned level = dom->top; e; level--) {
-		e = pte_load(&pte_node(e)->e[level_index(iova, level)]);
-		if (e & IOMMU_PTE_LEAF) {
-			out->size = BIT64(level_shift(level));
-			out->base = iova & ~(out->size - 1);
-			out->phys = e & IOMMU_PTE_ADDR;
-			out->prot = e & (IOMMU_PTE_READ | IOMMU_PTE_WRITE);
-			return true;
-		}
+	leaf_set(out, iova, e, level);
+	return true;
+}
+
+bool iommu_pt_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
+{
+	unsigned level;
+	uint64_t e;
+	atomic_ullong *slot = find_leaf(dom, iova, &e, &level);
+
+	if (!slot)
+		return false;
+	/* Only a leaf that is still there: an unmap leaves nothing behind. */
+	while ((e & IOMMU_PTE_WRITE) && !(e & IOMMU_PTE_DIRTY)) {
+		unsigned long long was = e;
+
+		if (atomic_compare_exchange_weak(slot, &was, e | IOMMU_PTE_DIRTY))
+			was |= IOMMU_PTE_DIRTY;
+		e = was;
+		if (!(e & IOMMU_PTE_LEAF))
+			return false;
 	}
-	return false;
+	leaf_set(out, iova, e, level);
+	return true;
+}
+
+/* One look for dirty leaves. */
+struct pt_dirty {
+	bool clear, cleared;
+	void (*fn)(void *ctx, iova_t base, uint64_t size);
+	void *ctx;
+};
+
+/* [@iova, @last] lies inside what the table spans. */
+static void dirty_node(struct pt_dirty *d, uint64_t table, unsigned level, iova_t iova, iova_t last)
+{
+	const iova_t span_mask = BIT64(level_shift(level)) - 1;
+	struct iommu_node *n = pte_node(table);
+
+	for (;;) {
+		iova_t end = MIN(last, iova | span_mask);
+		atomic_ullong *slot = &n->e[level_index(iova, level)];
+		uint64_t e = pte_load(slot);
+
+		if ((e & IOMMU_PTE_LEAF) && (e & IOMMU_PTE_DIRTY)) {
+			if (d->clear) {
+				atomic_fetch_and(slot, ~IOMMU_PTE_DIRTY);
+				d->cleared = true;
+			}
+			if (d->fn)
+				d->fn(d->ctx, iova & ~span_mask, span_mask + 1);
+		} else if (e && !(e & IOMMU_PTE_LEAF)) {
+			dirty_node(d, e, level - 1, iova, end);
+		}
+		if (end == last)
+			return;
+		iova = end + 1;
+	}
+}
+
+bool iommu_pt_dirty_locked(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
+			   void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx)
+{
+	struct pt_dirty d = { .clear = clear, .fn = fn, .ctx = ctx };
+	uint64_t root = pte_load(&dom->root);
+
+	if (root && start <= dom->last)
+		dirty_node(&d, root, dom->top, start, MIN(last, dom->last));
+	return d.cleared;
 }
 
 void iommu_prefetch(struct iommu_domain *dom, iova_t iova)

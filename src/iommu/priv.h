@@ -30,6 +30,7 @@
 #define IOMMU_PTE_READ  MEM_READ
 #define IOMMU_PTE_WRITE MEM_WRITE
 #define IOMMU_PTE_LEAF  BIT64(2)
+#define IOMMU_PTE_DIRTY BIT64(3) /* of a leaf: written through, while somebody wants to know */
 #define IOMMU_PTE_ADDR  (~0xfffull)
 #define IOMMU_PTE_NODE  (BIT64(52) - 1)
 #define IOMMU_PTE_USED  BIT64(52) /* one entry */
@@ -55,6 +56,7 @@ struct iommu_leaf {
 	phys_t phys;              /* of the page */
 	unsigned prot;
 	bool small;               /* to be mapped with 4 KiB pages only */
+	bool dirty;
 };
 
 /* ---- domains ---- */
@@ -77,6 +79,7 @@ struct iommu_domain {
 	iova_t last;                          /* end of the aperture, inclusive */
 	const struct iommu_unit *unit;        /* the kind of IOMMU it was made for; NULL: not a unit's */
 	struct iommu *iommu;
+	atomic_bool tracking;                 /* writes mark their leaf; a thread's TLB lets only marked pages be written */
 
 	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
 	struct slab nodes;                    /* [lock] */
@@ -155,6 +158,11 @@ int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range
 void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
 /** iommu_pt_walk - from inside a section of dom->gate; false: nothing there */
 bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
+/** iommu_pt_mark - the same for a write: the leaf found is dirty from now on, if it may be written */
+bool iommu_pt_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
+/** iommu_pt_dirty_locked - iommu_domain_dirty(), without waiting; returns whether anything was cleared */
+bool iommu_pt_dirty_locked(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
+			   void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx);
 /** iommu_pt_recycle - nodes no DMA can see any more are free */
 void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes);
 /** iommu_pt_free - all of it; no DMA, no other user */
