@@ -26,6 +26,14 @@ enum lock_rank {
 	RANK_TYPE1_DEVICES,  /* vfio: devices of an instance that are told of unmaps; held over their callback */
 	RANK_VFIO_EMULATED,  /* vfio/emulated: one device */
 	RANK_TYPE1,          /* vfio: one type1 instance */
+	RANK_IOMMUFD_IOAS,   /* iommufd: HWPTs of an IOAS; held while one is tried for a device */
+	RANK_IOMMUFD_GROUP,  /* iommufd: what a group is attached to */
+	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
+	RANK_IOMMUFD_PROCESS,/* iommufd: read by whoever pins, written by CHANGE_PROCESS */
+	RANK_IOMMUFD_IOPT,   /* iommufd: one address space */
+	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */
+	RANK_IOMMUFD,        /* iommufd: objects by id */
+	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */
 	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
 	RANK_VFIO_PCI_TOKEN, /* vfio/pci: the token of a function with virtual ones, and who uses it */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */

@@ -118,6 +118,7 @@ const char *const machine_builtin_roots[] = {
 	"/sys/class/pci_bus",
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
+	"/sys/module/iommufd",
 	"/sys/module/vfio",
 	"/sys/module/vfio-pci",
 	"/sys/module/vfio_iommu_type1",

@@ -23,6 +23,16 @@ static int create_tree(struct machine *m)
 	return rc;
 }
 
+static int create_iommufd(struct machine *m, const struct machine_parameters *p)
+{
+	const struct iommufd_params params = {
+		.unsafe_interrupts = p->vfio.type1_allow_unsafe_interrupts,
+		.noiommu = !(p->vfio.without & VFIO_WITHOUT_NOIOMMU),
+	};
+
+	return iommufd_create(m->tree, m->mem, m->iommu, &m->log, &params, &m->iommufd);
+}
+
 static int create_layers(struct machine *m, struct mirror_pool *mirror)
 {
 	const struct machine_parameters *p = &m->desc->parameters;
@@ -42,6 +52,8 @@ static int create_layers(struct machine *m, struct mirror_pool *mirror)
 		pci_mirror_from(m->pci, mirror);
 	if (!rc)
 		rc = pci_acs_params(m->pci, p->config_acs, p->disable_acs_redir);
+	if (!rc && !(p->vfio.without & VFIO_WITHOUT_IOMMUFD))
+		rc = create_iommufd(m, p);
 	if (!rc)
 		rc = vfio_create(m->tree, m->mem, m->iommu, &m->log, m->loop, &p->vfio, &m->vfio);
 	if (!rc)
@@ -265,6 +277,7 @@ void machine_destroy(struct machine *m)
 	vfio_pci_destroy(m->vfio_pci);
 	if (m->vfio)
 		vfio_destroy(m->vfio);
+	iommufd_destroy(m->iommufd);
 	if (m->pci)
 		pci_destroy(m->pci);
 	if (m->bus)

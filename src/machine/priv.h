@@ -5,6 +5,7 @@
 
 #include "base/event.h"
 #include "base/log.h"
+#include "iommufd/iommufd.h"
 #include "machine/builtin.h"
 #include "machine/desc.h"
 #include "machine/machine.h"
@@ -33,6 +34,7 @@ struct machine {
 	struct iommu *iommu;
 	struct bus *bus;
 	struct pci *pci;
+	struct iommufd *iommufd; /* NULL: the kernel was built without */
 	struct vfio *vfio;
 	struct vfio_pci *vfio_pci;
 	struct machine_host_driver *drivers;

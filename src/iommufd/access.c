@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accesses: software that reads and writes what an address space leads to, in place of a device. Each knows what it has
+ * pinned, by range; so the pins of a range that is unmapped, or of an address space that it leaves, can be asked back.
+ *
+ * Callbacks are made without locks. Meanwhile the access is visited, which its end waits for.
+ *
+ * Spec: 30, section 5.
+ */
+#include "iommufd/priv.h"
+#include <assert.h>
+#include <string.h>
+
+/* A range that is pinned; the same range again counts. */
+struct access_pin {
+	RB_ENTRY(access_pin) node;
+	iova_t start, last;
+	unsigned users;
+};
+RB_HEAD(access_pins, access_pin);
+
+struct iommufd_access {
+	struct iommufd_object obj;              /* used by its owner */
+	const struct iommufd_access_ops *ops;   /* [I] */
+	void *priv;                             /* [I] */
+	struct mutex lock;                      /* RANK_IOMMUFD_ACCESS */
+	struct iommufd_ioas *ioas;              /* [lock] attached to, used; NULL: none */
+	struct iommufd_ioas *leaving;           /* [lock] pins are being asked back from it */
+	struct access_pins pins;                /* [lock] in ioas, or in leaving */
+	LIST_ENTRY(iommufd_access) link;        /* [iopt lock] */
+};
+
+static int pin_compare(const struct access_pin *a, const struct access_pin *b)
+{
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
+	return a->last < b->last ? -1 : a->last > b->last;
+}
+RB_GENERATE_INTERNAL(access_pins, access_pin, node, pin_compare, static __attribute__((unused)))
+
+/* ---- life ---- */
+
+int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_ops *ops, void *priv,
+			  struct iommufd_access **out, uint32_t *id)
+{
+	struct iommufd_access *a = calloc(1, sizeof(*a));
+	int rc;
+
+	if (!a)
+		return -ENOMEM;
+	rc = iommufd_object_reserve(ctx, IOMMUFD_ACCESS, &a->obj);
+	if (rc) {
+		free(a);
+		return rc;
+	}
+	a->ops = ops;
+	a->priv = priv;
+	a->obj.users = 1;
+	mutex_init(&a->lock, RANK_IOMMUFD_ACCESS);
+	RB_INIT(&a->pins);
+	iommufd_ctx_get(ctx);
+	*id = a->obj.id;
+	*out = a;
+	iommufd_object_publish(&a->obj);
+	return 0;
+}
+
+void iommufd_access_destroy(struct iommufd_access *a)
+{
+	struct iommufd_ctx *ctx = a->obj.ctx;
+
+	iommufd_access_detach(a);
+	iommufd_object_withdraw(&a->obj);
+	assert(RB_EMPTY(&a->pins));
+	mutex_fini(&a->lock);
+	free(a);
+	iommufd_ctx_put(ctx);
+}
+
+void iommufd_access_free(struct iommufd_object *o)
+{
+	assert(!"an access ends by its owner");
+}
+
+/* ---- attach ---- */
+
+uint64_t iommufd_access_align_locked(const struct iopt *t)
+{
+	struct iommufd_access *a;
+
+	LIST_FOREACH(a, &t->accesses, link) {
+		if (a->ops->needs_pin_pages)
+			return UVFIO_PAGE_SIZE;
+	}
+	return 1;
+}
+
+static int join(struct iopt *t, struct iommufd_access *a)
+{
+	SCOPED_LOCK(&t->lock);
+	if (a->ops->needs_pin_pages && iopt_aligned_locked(t, UVFIO_PAGE_SIZE))
+		return -EADDRINUSE;
+	LIST_INSERT_HEAD(&t->accesses, a, link);
+	iopt_realign_locked(t);
+	return 0;
+}
+
+static void part(struct iopt *t, struct iommufd_access *a)
+{
+	SCOPED_LOCK(&t->lock);
+	LIST_REMOVE(a, link);
+	iopt_realign_locked(t);
+}
+
+/* No pin can be made in the old address space any more; ask those that are there back, and leave. */
+static void leave_locked(struct iommufd_access *a, struct iommufd_ioas *to) REQUIRES(&a->lock)
+{
+	struct iommufd_ioas *old = a->ioas;
+
+	a->ioas = NULL;
+	a->leaving = old;
+	mutex_unlock(&a->lock);
+	if (a->ops->unmap)
+		a->ops->unmap(a->priv, 0, 0);
+	mutex_lock(&a->lock);
+	assert(RB_EMPTY(&a->pins));
+	a->leaving = NULL;
+	part(&old->iopt, a);
+	a->ioas = to;
+}
+
+int iommufd_access_attach(struct iommufd_access *a, uint32_t ioas_id)
+{
+	struct iommufd_ioas *ioas = iommufd_ioas_visit(a->obj.ctx, ioas_id);
+	int rc;
+
+	if (!ioas)
+		return -ENOENT;
+	mutex_lock(&a->lock);
+	rc = a->ioas || a->leaving ? -EINVAL : join(&ioas->iopt, a);
+	if (!rc) {
+		a->ioas = ioas;
+		iommufd_object_use(&ioas->obj);
+	}
+	mutex_unlock(&a->lock);
+	iommufd_ioas_leave(ioas);
+	return rc;
+}
+
+/* Can the new one have it? It joins for good only when it has left the old one, as it is in one list. */
+static int check_joinable(struct iopt *t, struct iommufd_access *a)
+{
+	SCOPED_LOCK(&t->lock);
+	return a->ops->needs_pin_pages && iopt_aligned_locked(t, UVFIO_PAGE_SIZE) ? -EADDRINUSE : 0;
+}
+
+int iommufd_access_replace(struct iommufd_access *a, uint32_t ioas_id)
+{
+	struct iommufd_ioas *ioas = iommufd_ioas_visit(a->obj.ctx, ioas_id), *old;
+	int rc = 0;
+
+	if (!ioas)
+		return -ENOENT;
+	mutex_lock(&a->lock);
+	old = a->ioas;
+	if (!old)
+		rc = -ENOENT;
+	else if (old != ioas)
+		rc = check_joinable(&ioas->iopt, a);
+	if (rc || old == ioas) {
+		mutex_unlock(&a->lock);
+		iommufd_ioas_leave(ioas);
+		return rc;
+	}
+	leave_locked(a, NULL);
+	rc = join(&ioas->iopt, a);
+	if (!rc) {
+		a->ioas = ioas;
+		iommufd_object_use(&ioas->obj);
+	} else if (!join(&old->iopt, a)) { /* somebody mapped by the byte in between */
+		a->ioas = old;
+		old = NULL;
+	}
+	mutex_unlock(&a->lock);
+	if (old)
+		iommufd_object_unuse(&old->obj);
+	iommufd_ioas_leave(ioas);
+	return rc;
+}
+
+void iommufd_access_detach(struct iommufd_access *a)
+{
+	struct iommufd_ioas *old;
+
+	mutex_lock(&a->lock);
+	old = a->ioas;
+	if (old)
+		leave_locked(a, NULL);
+	mutex_unlock(&a->lock);
+	if (old)
+		iommufd_object_unuse(&old->obj);
+}
+
+/* ---- pins ---- */
+
+static int check_area(const struct iopt_area *a, iova_t from, iova_t last, unsigned prot)
+{
+	uint64_t byte = a->at + (from - a->start);
+
+	if (a->closing)
+		return -EINVAL;
+	if ((a->prot & prot) != prot)
+		return -EPERM;
+	/* Each page of the range is one page of memory. */
+	if (!IS_ALIGNED(byte, UVFIO_PAGE_SIZE))
+		return -EINVAL;
+	return a->last < last && !IS_ALIGNED(byte + (a->last - from) + 1, UVFIO_PAGE_SIZE) ? -EINVAL : 0;
+}
+
+/* Let the areas of [@start, @end) of a pin go. */
+static void unpin_areas_locked(struct iopt *t, iova_t start, iova_t last)
+{
+	for (iova_t at = start;;) {
+		struct iopt_area *a = iopt_area_from_locked(t, at);
+		iova_t to = MIN(a->last, last);
+
+		iommufd_pages_release(a->pages, a->at + (at - a->start), to - at + 1);
+		a->pins--;
+		if (to == last)
+			return;
+		at = to + 1;
+	}
+}
+
+static int pin_areas_locked(struct iopt *t, iova_t start, iova_t last, unsigned prot, phys_t *phys)
+{
+	iova_t at = start;
+	int rc = 0;
+
+	for (;;) {
+		struct iopt_area *a = iopt_area_from_locked(t, at);
+		iova_t to;
+
+		if (!a || a->start > at) {
+			rc = -ENOENT;
+			break;
+		}
+		rc = check_area(a, at, last, prot);
+		if (rc)
+			break;
+		to = MIN(a->last, last);
+		rc = iommufd_pages_hold(a->pages, a->at + (at - a->start), to - at + 1, at);
+		if (rc)
+			break;
+		a->pins++;
+		phys += iommufd_pages_phys(a->pages, a->at + (at - a->start), to - at + 1, phys);
+		if (to == last)
+			return 0;
+		at = to + 1;
+	}
+	if (at != start)
+		unpin_areas_locked(t, start, at - 1);
+	return rc;
+}
+
+static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsigned prot, phys_t *phys)
+{
+	struct access_pin key = { .start = start, .last = last }, *p, *fresh = NULL;
+	struct iopt *t = &a->ioas->iopt;
+	int rc;
+
+	p = RB_FIND(access_pins, &a->pins, &key);
+	if (!p) {
+		p = fresh = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		*p = key;
+	}
+	rwlock_read(t->process);
+	mutex_lock(&t->lock);
+	rc = pin_areas_locked(t, start, last, prot, phys);
+	mutex_unlock(&t->lock);
+	rwlock_unlock(t->process);
+	if (rc) {
+		free(fresh);
+		return rc;
+	}
+	if (fresh)
+		RB_INSERT(access_pins, &a->pins, fresh);
+	p->users++;
+	return 0;
+}
+
+int iommufd_access_pin(struct iommufd_access *a, iova_t iova, uint64_t length, bool write, phys_t *phys)
+{
+	iova_t last = iova + (length - 1);
+
+	if (!length)
+		return -EINVAL;
+	if (last < iova)
+		return -EOVERFLOW;
+	SCOPED_LOCK(&a->lock);
+	return a->ioas ? pin_locked(a, iova, last, write ? MEM_WRITE : MEM_READ, phys) : -ENOENT;
+}
+
+void iommufd_access_unpin(struct iommufd_access *a, iova_t iova, uint64_t length)
+{
+	struct access_pin key = { .start = iova, .last = iova + (length - 1) }, *p;
+	struct iommufd_ioas *ioas;
+	struct iopt *t;
+
+	SCOPED_LOCK(&a->lock);
+	ioas = a->ioas ? a->ioas : a->leaving;
+	p = ioas && length ? RB_FIND(access_pins, &a->pins, &key) : NULL;
+	if (!p)
+		return;
+	t = &ioas->iopt;
+	rwlock_read(t->process);
+	mutex_lock(&t->lock);
+	unpin_areas_locked(t, key.start, key.last);
+	mutex_unlock(&t->lock);
+	rwlock_unlock(t->process);
+	if (--p->users == 0) {
+		RB_REMOVE(access_pins, &a->pins, p);
+		free(p);
+	}
+}
+
+/* ---- copying ---- */
+
+static int rw_locked(struct iopt *t, struct mm *mm, iova_t iova, char *data, iova_t last, bool write)
+{
+	for (;;) {
+		struct iopt_area *a = iopt_area_from_locked(t, iova);
+		iova_t to;
+		int rc;
+
+		if (!a || a->start > iova)
+			return -ENOENT;
+		if (a->closing)
+			return -EINVAL;
+		if (!(a->prot & (write ? MEM_WRITE : MEM_READ)))
+			return -EPERM;
+		to = MIN(a->last, last);
+		rc = iommufd_pages_rw(a->pages, mm, a->at + (iova - a->start), data, to - iova + 1, write);
+		if (rc || to == last)
+			return rc;
+		data += to - iova + 1;
+		iova = to + 1;
+	}
+}
+
+int iommufd_access_rw(struct iommufd_access *a, struct task *t, iova_t iova, void *data, uint64_t length, bool write)
+{
+	iova_t last = iova + (length - 1);
+	struct iopt *space;
+
+	if (!length)
+		return -EINVAL;
+	if (last < iova)
+		return -EOVERFLOW;
+	SCOPED_LOCK(&a->lock);
+	if (!a->ioas)
+		return -ENOENT;
+	space = &a->ioas->iopt;
+	SCOPED_READ(space->process);
+	SCOPED_LOCK(&space->lock);
+	return rw_locked(space, t ? t->mm : NULL, iova, data, last, write);
+}
+
+/* ---- calls back ---- */
+
+/* An access of the address space that was not called yet, visited. NULL: all were */
+static struct iommufd_access *next_to_call(struct iopt *t, struct iommufd_access **called, unsigned n)
+{
+	struct iommufd_access *a;
+
+	SCOPED_LOCK(&t->lock);
+	LIST_FOREACH(a, &t->accesses, link) {
+		bool done = !a->ops->unmap;
+
+		for (unsigned i = 0; i < n && !done; i++)
+			done = called[i] == a;
+		if (!done && iommufd_object_revisit(&a->obj))
+			return a;
+	}
+	return NULL;
+}
+
+void iommufd_access_notify(struct iopt *t, iova_t iova, uint64_t length)
+{
+	struct iommufd_access **called = NULL, *a;
+	unsigned n = 0;
+
+	while ((a = next_to_call(t, called, n))) {
+		struct iommufd_access **more = reallocarray(called, n + 1, sizeof(struct iommufd_access *));
+
+		a->ops->unmap(a->priv, iova, length);
+		if (!more) {
+			iommufd_object_leave(&a->obj); /* it may be called once more */
+			break;
+		}
+		called = more;
+		called[n++] = a;
+	}
+	while (n > 0)
+		iommufd_object_leave(&called[--n]->obj);
+	free(called);
+}

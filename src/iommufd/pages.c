@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages objects. What is held is kept as spans: disjoint runs of pages, each with the number of its holders. Holding a
+ * range cuts spans at its ends, so that the same range can be released later without memory; spans are never joined
+ * again. Pins are made for whatever nobody holds yet, and a pin that was cut lives until the last of its spans goes;
+ * the pages of a span are charged as long as the span is there.
+ *
+ * Whoever mapped is remembered: pages are pinned from his memory and charged to him, whoever needs them.
+ *
+ * Spec: 30, 4.8 and 8.
+ */
+#include "iommufd/pages.h"
+#include "iommufd/priv.h"
+#include <assert.h>
+#include <bsd/sys/tree.h>
+#include <unistd.h>
+
+/* One mem_pin, of pages [first, ...) of the object. */
+struct pages_pin {
+	struct mem_pin *pin;
+	uint64_t first;
+	unsigned spans;
+};
+
+struct pages_span {
+	RB_ENTRY(pages_span) node;
+	uint64_t first, last; /* pages, inclusive */
+	unsigned holders;
+	struct pages_pin *pin;
+};
+RB_HEAD(pages_spans, pages_span);
+
+struct iommufd_pages {
+	struct iommufd *fd;         /* [I] */
+	struct ref ref;
+	struct mutex lock;          /* RANK_IOMMUFD_PAGES */
+	struct mm *source;          /* [I] where the pages are: the process's memory, or a file's */
+	bool file;                  /* [I] */
+	bool writable;              /* [I] */
+	uva_t base;                 /* [I] of page 0 */
+	uint64_t offset;            /* [I] in page 0, where what was mapped begins */
+	uint64_t npages;            /* [I] */
+	/* Who answers: changed with the context's process lock written, read with it read */
+	struct mm *mm;              /* whose limit */
+	enum iommufd_charge how;
+	struct iommufd_user *user;  /* NULL: how is not USER */
+	struct mm *next_mm;         /* between move_begin and move_end */
+	struct iommufd_user *next_user;
+	struct pages_spans spans;   /* [lock] */
+	uint64_t charged;           /* [lock] pages */
+};
+
+static int span_compare(const struct pages_span *a, const struct pages_span *b)
+{
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+RB_GENERATE_INTERNAL(pages_spans, pages_span, node, span_compare, static __attribute__((unused)))
+
+/* ---- life ---- */
+
+static int pages_create(struct iommufd *fd, struct task *t, struct mm *source, uint64_t start, uint64_t length,
+			bool writable, bool by_mm, struct iommufd_pages **out)
+{
+	struct iommufd_pages *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->fd = fd;
+	ref_init(&p->ref);
+	p->source = source;
+	p->writable = writable;
+	p->base = ALIGN_DOWN(start, UVFIO_PAGE_SIZE);
+	p->offset = start - p->base;
+	p->npages = ((p->offset + length - 1) >> UVFIO_PAGE_SHIFT) + 1;
+	if (task_capable(t, TASK_CAP_IPC_LOCK))
+		p->how = IOMMUFD_CHARGE_NONE;
+	else
+		p->how = by_mm ? IOMMUFD_CHARGE_MM : IOMMUFD_CHARGE_USER;
+	if (p->how == IOMMUFD_CHARGE_USER) {
+		p->user = iommufd_user_get(fd->account, t->mm);
+		if (!p->user) {
+			free(p);
+			return -ENOMEM;
+		}
+	}
+	p->mm = mm_get(t->mm);
+	mutex_init(&p->lock, RANK_IOMMUFD_PAGES);
+	RB_INIT(&p->spans);
+	*out = p;
+	return 0;
+}
+
+int iommufd_pages_create(struct iommufd *fd, struct task *t, uva_t uva, uint64_t length, bool writable, bool by_mm,
+			 struct iommufd_pages **out)
+{
+	int rc;
+
+	if (uva + length < uva)
+		return -EOVERFLOW;
+	if (!length || length > UINT64_MAX - UVFIO_PAGE_SIZE)
+		return -EINVAL;
+	rc = pages_create(fd, t, mm_get(t->mm), uva, length, writable, by_mm, out);
+	if (rc)
+		mm_put(t->mm);
+	return rc;
+}
+
+int iommufd_pages_create_file(struct iommufd *fd, struct task *t, int file, uint64_t start, uint64_t length,
+			      bool writable, bool by_mm, struct iommufd_pages **out)
+{
+	struct mm *source;
+	int rc = iommufd_filemap_create(file, writable, &source);
+
+	if (rc)
+		return rc;
+	rc = pages_create(fd, t, source, start, length, writable, by_mm, out);
+	if (rc)
+		mm_put(source);
+	else
+		(*out)->file = true;
+	return rc;
+}
+
+struct iommufd_pages *iommufd_pages_get(struct iommufd_pages *p)
+{
+	ref_get(&p->ref);
+	return p;
+}
+
+void iommufd_pages_put(struct iommufd_pages *p)
+{
+	if (!p || !ref_put(&p->ref))
+		return;
+	assert(RB_EMPTY(&p->spans) && p->charged == 0);
+	iommufd_user_put(p->fd->account, p->user);
+	mm_put(p->source);
+	mm_put(p->mm);
+	mutex_fini(&p->lock);
+	free(p);
+}
+
+uint64_t iommufd_pages_offset(const struct iommufd_pages *p)
+{
+	return p->offset;
+}
+
+uint64_t iommufd_pages_address(const struct iommufd_pages *p, uint64_t at)
+{
+	return p->base + at;
+}
+
+bool iommufd_pages_writable(const struct iommufd_pages *p)
+{
+	return p->writable;
+}
+
+static uint64_t first_page(uint64_t at)
+{
+	return at >> UVFIO_PAGE_SHIFT;
+}
+
+static uint64_t last_page(uint64_t at, uint64_t length)
+{
+	return (at + length - 1) >> UVFIO_PAGE_SHIFT;
+}
+
+/* ---- spans; lock held ---- */
+
+/* The span that page @page is in, or the next one above; NULL: none */
+static struct pages_span *span_from(struct iommufd_pages *p, uint64_t page)
+{
+	struct pages_span *s = RB_ROOT(&p->spans), *found = NULL;
+
+	while (s) {
+		if (s->last < page) {
+			s = RB_RIGHT(s, node);
+		} else {
+			found = s;
+			s = RB_LEFT(s, node);
+		}
+	}
+	return found;
+}
+
+/* Make @page the first of a span, if it is in one. */
+static int span_cut(struct iommufd_pages *p, uint64_t page)
+{
+	struct pages_span *s = span_from(p, page), *upper;
+
+	if (!s || s->first >= page)
+		return 0;
+	upper = malloc(sizeof(*upper));
+	if (!upper)
+		return -ENOMEM;
+	*upper = *s;
+	upper->first = page;
+	s->last = page - 1;
+	upper->pin->spans++;
+	RB_INSERT(pages_spans, &p->spans, upper);
+	return 0;
+}
+
+static void span_end(struct iommufd_pages *p, struct pages_span *s)
+{
+	uint64_t n = s->last - s->first + 1;
+
+	RB_REMOVE(pages_spans, &p->spans, s);
+	if (--s->pin->spans == 0) {
+		mem_unpin(s->pin->pin);
+		free(s->pin);
+	}
+	iommufd_uncharge(p->how, p->user, p->mm, n);
+	p->charged -= n;
+	free(s);
+}
+
+/* Pin [@first, @last], which nobody holds; @iova: of the first page. */
+static int span_create(struct iommufd_pages *p, uint64_t first, uint64_t last, iova_t iova)
+{
+	struct task mapper = { .mm = p->source };
+	unsigned prot = MEM_RAM | MEM_READ | (p->writable ? MEM_WRITE : 0);
+	struct pages_span *s = calloc(1, sizeof(*s));
+	uint64_t n = last - first + 1;
+	int rc = -ENOMEM;
+
+	if (!s)
+		return -ENOMEM;
+	s->pin = calloc(1, sizeof(*s->pin));
+	if (!s->pin)
+		goto err_free;
+	rc = mem_pin(p->fd->mem, &mapper, p->base + (first << UVFIO_PAGE_SHIFT), n << UVFIO_PAGE_SHIFT,
+		     ALIGN_DOWN(iova, UVFIO_PAGE_SIZE), prot, false, &s->pin->pin);
+	if (rc)
+		goto err_free;
+	rc = iommufd_charge(p->how, p->user, p->mm, n);
+	if (rc)
+		goto err_unpin;
+	s->pin->first = first;
+	s->pin->spans = 1;
+	s->first = first;
+	s->last = last;
+	s->holders = 1;
+	p->charged += n;
+	RB_INSERT(pages_spans, &p->spans, s);
+	return 0;
+
+err_unpin:
+	mem_unpin(s->pin->pin);
+err_free:
+	free(s->pin);
+	free(s);
+	return rc;
+}
+
+static void release_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
+{
+	struct pages_span *s, *next;
+
+	for (s = span_from(p, first); s && s->first <= last; s = next) {
+		assert(s->first >= first && s->last <= last);
+		next = RB_NEXT(pages_spans, &p->spans, s);
+		if (--s->holders == 0)
+			span_end(p, s);
+	}
+}
+
+/* ---- holding ---- */
+
+static int hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, iova_t iova)
+{
+	uint64_t page = first;
+	int rc = span_cut(p, first);
+
+	if (!rc)
+		rc = span_cut(p, last + 1);
+	while (!rc && page <= last) {
+		struct pages_span *s = span_from(p, page);
+
+		if (s && s->first <= page) {
+			s->holders++;
+			page = s->last + 1;
+		} else {
+			uint64_t end = s && s->first <= last ? s->first - 1 : last;
+
+			rc = span_create(p, page, end, iova + ((page - first) << UVFIO_PAGE_SHIFT));
+			if (!rc)
+				page = end + 1;
+		}
+	}
+	if (rc && page > first)
+		release_locked(p, first, page - 1);
+	return rc;
+}
+
+int iommufd_pages_hold(struct iommufd_pages *p, uint64_t at, uint64_t length, iova_t iova)
+{
+	SCOPED_LOCK(&p->lock);
+	return hold_locked(p, first_page(at), last_page(at, length), iova - (at & (UVFIO_PAGE_SIZE - 1)));
+}
+
+void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length)
+{
+	SCOPED_LOCK(&p->lock);
+	release_locked(p, first_page(at), last_page(at, length));
+}
+
+int iommufd_pages_cut(struct iommufd_pages *p, uint64_t at)
+{
+	SCOPED_LOCK(&p->lock);
+	return span_cut(p, first_page(at));
+}
+
+/* ---- what is held ---- */
+
+/* Consecutive pieces of what is held, from some byte on. */
+struct cursor {
+	struct pages_span *span;
+	const struct mem_piece *piece;
+	uint64_t skip;    /* bytes into the piece */
+	uint64_t left;    /* bytes of the span from there on */
+};
+
+static void cursor_enter(struct cursor *c, uint64_t at)
+{
+	mem_pin_pieces(c->span->pin->pin, &c->piece);
+	c->skip = at - (c->span->pin->first << UVFIO_PAGE_SHIFT);
+	while (c->skip >= c->piece->length) {
+		c->skip -= c->piece->length;
+		c->piece++;
+	}
+	c->left = ((c->span->last + 1) << UVFIO_PAGE_SHIFT) - at;
+}
+
+static void cursor_begin(struct cursor *c, struct iommufd_pages *p, uint64_t at)
+{
+	c->span = span_from(p, first_page(at));
+	assert(c->span && c->span->first <= first_page(at));
+	cursor_enter(c, at);
+}
+
+static phys_t cursor_phys(const struct cursor *c)
+{
+	return c->piece->phys + c->skip;
+}
+
+/* Bytes that follow each other from here. */
+static uint64_t cursor_room(const struct cursor *c)
+{
+	return MIN(c->piece->length - c->skip, c->left);
+}
+
+static void cursor_step(struct cursor *c, struct iommufd_pages *p, uint64_t n)
+{
+	c->skip += n;
+	c->left -= n;
+	if (c->left == 0) {
+		uint64_t end = (c->span->last + 1) << UVFIO_PAGE_SHIFT;
+
+		c->span = RB_NEXT(pages_spans, &p->spans, c->span);
+		if (c->span)
+			cursor_enter(c, end);
+	} else if (c->skip == c->piece->length) {
+		c->piece++;
+		c->skip = 0;
+	}
+}
+
+int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
+		      unsigned prot, bool small)
+{
+	struct cursor c;
+	uint64_t done = 0;
+
+	SCOPED_LOCK(&p->lock);
+	cursor_begin(&c, p, at);
+	while (done < length) {
+		uint64_t n = MIN(cursor_room(&c), length - done);
+		int rc = small ? iommu_map_small(dom, iova + done, cursor_phys(&c), n, prot)
+			       : iommu_map(dom, iova + done, cursor_phys(&c), n, prot);
+
+		if (rc) {
+			iommu_unmap(dom, iova, done);
+			return rc;
+		}
+		done += n;
+		cursor_step(&c, p, n);
+	}
+	return 0;
+}
+
+uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out)
+{
+	const uint64_t first = first_page(at), n = last_page(at, length) - first + 1;
+	struct cursor c;
+
+	SCOPED_LOCK(&p->lock);
+	cursor_begin(&c, p, first << UVFIO_PAGE_SHIFT);
+	for (uint64_t i = 0; i < n; i++) {
+		out[i] = cursor_phys(&c);
+		cursor_step(&c, p, UVFIO_PAGE_SIZE);
+	}
+	return n;
+}
+
+/* ---- copying ---- */
+
+/* Are all pages of it pinned? */
+static bool held_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
+{
+	struct pages_span *s = span_from(p, first);
+
+	while (s && s->first <= first) {
+		if (s->last >= last)
+			return true;
+		first = s->last + 1;
+		s = RB_NEXT(pages_spans, &p->spans, s);
+	}
+	return false;
+}
+
+static int rw_held_locked(struct iommufd_pages *p, uint64_t at, char *data, uint64_t length, bool write)
+{
+	struct cursor c;
+	int rc = 0;
+
+	cursor_begin(&c, p, at);
+	for (uint64_t done = 0; !rc && done < length;) {
+		uint64_t n = MIN(cursor_room(&c), length - done);
+
+		rc = write ? mem_write(p->fd->mem, cursor_phys(&c), data + done, n)
+			   : mem_read(p->fd->mem, cursor_phys(&c), data + done, n);
+		done += n;
+		cursor_step(&c, p, n);
+	}
+	return rc;
+}
+
+/* Through the present mappings of the process, with the rights that they give. */
+static int rw_present(struct iommufd_pages *p, uva_t uva, char *data, uint64_t length, bool write)
+{
+	const struct mm_ops *ops = p->source->ops;
+
+	while (length) {
+		struct mm_area a = { 0 };
+		uint64_t n;
+		int rc = ops->area(p->source, uva, &a);
+
+		if (rc || a.file || !(write ? a.writable : a.readable))
+			return -EFAULT;
+		n = MIN(length - 1, a.last - uva) + 1;
+		rc = write ? ops->write(p->source, uva, data, n) : ops->read(p->source, data, uva, n);
+		if (rc)
+			return rc;
+		uva += n;
+		data += n;
+		length -= n;
+	}
+	return 0;
+}
+
+int iommufd_pages_rw(struct iommufd_pages *p, struct mm *mm, uint64_t at, void *data, uint64_t length, bool write)
+{
+	const uint64_t first = first_page(at), last = last_page(at, length);
+	int rc;
+
+	if (!p->file && (mm == p->source || first == last) && mm_alive(p->source))
+		return rw_present(p, p->base + at, data, length, write);
+	SCOPED_LOCK(&p->lock);
+	if (held_locked(p, first, last))
+		return rw_held_locked(p, at, data, length, write);
+	if (!p->file)
+		return rw_present(p, p->base + at, data, length, write);
+	rc = hold_locked(p, first, last, 0);
+	if (rc)
+		return rc;
+	rc = rw_held_locked(p, at, data, length, write);
+	release_locked(p, first, last);
+	return rc;
+}
+
+/* ---- CHANGE_PROCESS ---- */
+
+bool iommufd_pages_movable(const struct iommufd_pages *p)
+{
+	return p->file;
+}
+
+int iommufd_pages_move_begin(struct iommufd_pages *p, struct task *t)
+{
+	struct iommufd_user *user = NULL;
+	int rc;
+
+	if (p->next_mm)
+		return 0; /* another area of it came first */
+	if (p->how == IOMMUFD_CHARGE_USER) {
+		user = iommufd_user_get(p->fd->account, t->mm);
+		if (!user)
+			return -ENOMEM;
+	}
+	rc = iommufd_charge(p->how, user, t->mm, p->charged);
+	if (rc) {
+		iommufd_user_put(p->fd->account, user);
+		return rc;
+	}
+	p->next_user = user;
+	p->next_mm = mm_get(t->mm);
+	return 0;
+}
+
+void iommufd_pages_move_end(struct iommufd_pages *p, struct task *t, bool undo)
+{
+	struct iommufd_user *user = undo ? p->next_user : p->user;
+	struct mm *mm = undo ? p->next_mm : p->mm;
+
+	if (!p->next_mm)
+		return;
+	if (!undo) {
+		p->user = p->next_user;
+		p->mm = p->next_mm;
+	}
+	p->next_mm = NULL;
+	p->next_user = NULL;
+	iommufd_uncharge(p->how, user, mm, p->charged);
+	iommufd_user_put(p->fd->account, user);
+	mm_put(mm);
+}
