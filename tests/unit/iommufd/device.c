@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices: bind, attach, replace, detach; automatic and manual HWPTs. */
+#include "iommufd_lab.h"
+
+static uint32_t attach(struct iommufd_device *idev, uint32_t pt)
+{
+	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	return pt;
+}
+
+static int attach_fails(struct iommufd_device *idev, uint32_t pt)
+{
+	uint32_t was = pt;
+	int rc = iommufd_device_attach(idev, &pt);
+
+	assert_int_equal(pt, was);
+	assert_int_not_equal(rc, 0);
+	return rc;
+}
+
+static void IFD_120_bound_means_blocked(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+	int rc;
+
+	assert_false(lab_reaches(d, 0x1000));
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(lab_pinned(), 0);
+	attach(idev, ioas);
+	memcpy(lab.shared + 8, "abcdefgh", 8);
+	assert_int_equal(lab_read(d, 0x1008, &rc), 0x6867666564636261);
+	assert_int_equal(rc, 0);
+	assert_int_equal(lab_write(d, 0x1010, 77), 0);
+	assert_int_equal(*(uint64_t *)(lab.shared + 16), 77);
+	iommufd_device_detach(idev);
+	assert_false(lab_reaches(d, 0x1000));
+	assert_int_equal(lab_pinned(), 0);
+	iommufd_device_unbind(idev);
+	assert_false(iommu_group_claimed(iommu_dev_group(d)));
+	iommu_dev_destroy(d);
+}
+
+static void IFD_133_hardware_that_is_not_good_enough(void **state)
+{
+	struct iommu_dev *noisy = lab_alone("a", &unit_open), *bare = lab_dev("b", NULL, NULL),
+			 *incoherent = lab_alone("c", &unit_incoherent), *lost = lab_dev("d", &unit_strong, NULL);
+	struct iommufd_device *idev;
+	uint32_t id;
+
+	assert_int_equal(iommufd_device_bind(lab.ctx, noisy, &idev, &id), -EPERM);
+	assert_int_equal(iommufd_device_bind(lab.ctx, bare, &idev, &id), -EINVAL);
+	assert_int_equal(iommufd_device_bind(lab.ctx, incoherent, &idev, &id), -EINVAL);
+	assert_int_equal(iommufd_device_bind(lab.ctx, lost, &idev, &id), -ENODEV);
+	assert_int_equal(lab_ioas(), 1);
+	iommu_dev_destroy(noisy);
+	iommu_dev_destroy(bare);
+	iommu_dev_destroy(incoherent);
+	iommu_dev_destroy(lost);
+}
+
+static void IFD_121_IFD_122_IFD_123_one_owner_for_a_group(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *a = lab_dev("a", &unit_strong, g), *b = lab_dev("b", &unit_strong, g);
+	struct file *other = lab_open();
+	struct iommufd_ctx *there = iommufd_ctx_from_file(other);
+	struct iommufd_device *ia, *ib;
+	uint32_t id;
+
+	assert_int_equal(iommu_dev_use_default(b), 0);
+	assert_int_equal(iommufd_device_bind(lab.ctx, a, &ia, &id), -EPERM);
+	iommu_dev_unuse_default(b);
+	ia = lab_bind(a);
+	assert_int_equal(iommu_dev_use_default(b), -EBUSY);
+	assert_int_equal(iommufd_device_bind(there, b, &ib, &id), -EPERM);
+	assert_true(iommufd_ctx_has_group(lab.ctx, g));
+	assert_false(iommufd_ctx_has_group(there, g));
+	assert_int_equal(iommufd_ctx_device_id(lab.ctx, a), iommufd_device_id(ia));
+	assert_int_equal(iommufd_ctx_device_id(lab.ctx, b), 0);
+	assert_int_equal(iommufd_ctx_device_id(there, b), -1);
+	ib = lab_bind(b);
+	iommufd_device_unbind(ia);
+	assert_int_equal(iommu_dev_use_default(a), -EBUSY);
+	iommufd_device_unbind(ib);
+	assert_int_equal(iommu_dev_use_default(a), 0);
+	iommu_dev_unuse_default(a);
+	iommufd_ctx_put(there);
+	file_put(other);
+	iommu_dev_destroy(a);
+	iommu_dev_destroy(b);
+	iommu_group_put(g);
+}
+
+static void IFD_019_IFD_020_IFD_022_what_is_in_use_stays(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas(), hwpt;
+
+	assert_int_equal(lab_destroy(iommufd_device_id(idev)), -EBUSY);
+	hwpt = attach(idev, ioas);
+	assert_int_not_equal(hwpt, ioas);
+	assert_int_equal(lab_destroy(ioas), -EBUSY);
+	assert_int_equal(lab_destroy(hwpt), -EBUSY);
+	assert_int_equal(lab_destroy(iommufd_device_id(idev)), -EBUSY);
+	iommufd_device_detach(idev);
+	assert_int_equal(lab_destroy(hwpt), -ENOENT);
+	assert_int_equal(lab_destroy(ioas), 0);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_023_a_bound_device_keeps_the_context(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x1000, PAGE), 0);
+	attach(idev, ioas);
+	iommufd_ctx_put(lab.ctx);
+	lab.ctx = NULL;
+	file_put(lab.file);
+	lab.file = NULL;
+	assert_true(lab_reaches(d, 0x1000));
+	lab_unbind(idev);
+	assert_int_equal(lab_pinned(), 0);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_029_IFD_030_attaching_narrows(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_narrow);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+	struct iommu_iova_range r[8];
+	uint64_t align;
+
+	attach(idev, ioas);
+	assert_int_equal(lab_ranges(ioas, r, &align), 2);
+	assert_int_equal(align, PAGE);
+	assert_int_equal(r[0].start, 0);
+	assert_int_equal(r[0].last, 0xfedfffff);
+	assert_int_equal(r[1].start, 0xfef00000);
+	assert_int_equal(r[1].last, (1ull << 39) - 1);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0xfee00000, PAGE), -EINVAL);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 1ull << 39, PAGE), -EINVAL);
+	iommufd_device_detach(idev);
+	assert_int_equal(lab_ranges(ioas, r, &align), 1);
+	assert_int_equal(r[0].last, UINT64_MAX);
+	assert_int_equal(align, 1);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_038_IFD_054_IFD_143_IFD_144_what_is_there_may_stand_against_it(void **state)
+{
+	const struct iommu_iova_range msi = { 0xfee00000, 0xfee0ffff };
+	struct iommu_ioas_allow_iovas l = { .size = sizeof(l), .num_iovas = 1, .allowed_iovas = (uintptr_t)&msi };
+	struct iommu_dev *d = lab_alone("a", &unit_narrow);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0xfee00000, PAGE), 0);
+	assert_int_equal(attach_fails(idev, ioas), -EADDRINUSE);
+	assert_int_equal(lab_unmap(ioas, 0xfee00000, PAGE), 0);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 1ull << 40, PAGE), 0);
+	assert_int_equal(attach_fails(idev, ioas), -EADDRINUSE);
+	assert_int_equal(lab_unmap(ioas, 1ull << 40, PAGE), 0);
+	assert_int_equal(lab_map(ioas, VA_SHARED + 1, 0x1000, 1), 0);
+	assert_int_equal(attach_fails(idev, ioas), -EADDRINUSE);
+	assert_int_equal(lab_unmap(ioas, 0x1000, 1), 0);
+	l.ioas_id = ioas;
+	assert_int_equal(lab_ioctl(IOMMU_IOAS_ALLOW_IOVAS, &l), 0);
+	assert_int_equal(attach_fails(idev, ioas), -EADDRINUSE);
+	l.num_iovas = 0;
+	assert_int_equal(lab_ioctl(IOMMU_IOAS_ALLOW_IOVAS, &l), 0);
+	attach(idev, ioas);
+	l.num_iovas = 1;
+	assert_int_equal(lab_ioctl(IOMMU_IOAS_ALLOW_IOVAS, &l), -EADDRINUSE);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x1000, 1), -EINVAL);
+	assert_int_equal(lab_map(ioas, VA_SHARED + 1, 0x1000, PAGE), -EINVAL);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_135_IFD_145_suitable_devices_share(void **state)
+{
+	struct iommu_dev *a = lab_alone("a", &unit_strong), *b = lab_alone("b", &unit_strong),
+			 *c = lab_alone("c", &unit_weak);
+	struct iommufd_device *ia = lab_bind(a), *ib = lab_bind(b), *ic = lab_bind(c);
+	uint32_t ioas = lab_ioas(), hwpt = attach(ia, ioas), weak;
+
+	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x200000, 4 * PAGE), 0);
+	assert_int_equal(lab_pinned(), 4);
+	assert_int_equal(attach(ib, ioas), hwpt);
+	weak = attach(ic, ioas);
+	assert_int_not_equal(weak, hwpt);
+	assert_int_equal(lab_pinned(), 4);
+	assert_true(lab_reaches(a, 0x200000) && lab_reaches(b, 0x201000) && lab_reaches(c, 0x203000));
+	iommufd_device_detach(ia);
+	assert_true(lab_reaches(b, 0x200000));
+	iommufd_device_detach(ib);
+	assert_int_equal(lab_destroy(hwpt), -ENOENT);
+	/* The weak one suits all. */
+	assert_int_equal(attach(ia, ioas), weak);
+	assert_int_equal(lab_unmap(ioas, 0x200000, 4 * PAGE), 0);
+	assert_false(lab_reaches(a, 0x200000) || lab_reaches(c, 0x200000));
+	lab_unbind(ia);
+	lab_unbind(ib);
+	lab_unbind(ic);
+	iommu_dev_destroy(a);
+	iommu_dev_destroy(b);
+	iommu_dev_destroy(c);
+}
+
+static void IFD_136_what_cannot_be_attached_to(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+
+	assert_int_equal(attach_fails(idev, 99), -ENOENT);
+	assert_int_equal(attach_fails(idev, 0), -ENOENT);
+	assert_int_equal(attach_fails(idev, iommufd_device_id(idev)), -EINVAL);
+	iommufd_device_detach(idev);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_056_IFD_058_IFD_059_memory_that_cannot_be_pinned(void **state)
+{
+	static const struct file_ops bar_ops = { .name = "bar" };
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+	struct file *bar;
+
+	assert_int_equal(file_create(NULL, &bar_ops, NULL, O_RDWR, S_IFCHR, &bar), 0);
+	fake_add_bar(&lab.mm, VA_BAR, MIB, bar, 0);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x10000, PAGE), 0);
+	assert_int_equal(lab_map(ioas, VA_NOTHING, 0x20000, PAGE), 0);
+	assert_int_equal(attach_fails(idev, ioas), -EFAULT);
+	assert_int_equal(lab_pinned(), 0);
+	assert_false(iommufd_device_attached(idev));
+	assert_int_equal(lab_unmap(ioas, 0x20000, PAGE), 0);
+	attach(idev, ioas);
+	assert_int_equal(lab_pinned(), 1);
+	assert_int_equal(lab_map(ioas, VA_NOTHING, 0x20000, PAGE), -EFAULT);
+	/* the second half is not there */
+	assert_int_equal(lab_map(ioas, VA_SHARED + 4 * MIB - PAGE, 0x20000, 2 * PAGE), -EFAULT);
+	assert_int_equal(lab_map(ioas, VA_CONST, 0x20000, PAGE), -EFAULT);
+	assert_int_equal(lab_map(ioas, VA_BAR, 0x20000, PAGE), -EFAULT);
+	assert_int_equal(lab_pinned(), 1);
+	assert_int_equal(lab_map_flags(ioas, VA_CONST, 0x20000, PAGE, IOMMU_IOAS_MAP_READABLE), 0);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+	file_put(bar);
+}
+
+static void IFD_060_read_only_means_it(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas();
+
+	attach(idev, ioas);
+	assert_int_equal(lab_map_flags(ioas, VA_SHARED, 0x1000, PAGE, IOMMU_IOAS_MAP_READABLE), 0);
+	assert_true(lab_reaches(d, 0x1000));
+	assert_int_equal(lab_write(d, 0x1000, 5), -EFAULT);
+	assert_int_equal(*(uint64_t *)lab.shared, 0);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_140_IFD_141_IFD_142_a_group_moves_as_one(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *a = lab_dev("a", &unit_strong, g), *b = lab_dev("b", &unit_strong, g);
+	struct iommufd_device *ia = lab_bind(a), *ib = lab_bind(b);
+	uint32_t one = lab_ioas(), two = lab_ioas(), first, pt;
+
+	assert_int_equal(lab_map(one, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(lab_map(two, VA_PRIVATE, 0x2000, PAGE), 0);
+	first = attach(ia, one);
+	assert_true(lab_reaches(b, 0x1000)); /* the hardware knows groups only */
+	assert_int_equal(attach_fails(ib, two), -EINVAL);
+	assert_int_equal(attach_fails(ia, one), -EBUSY);
+	pt = one;
+	assert_int_equal(iommufd_device_replace(ib, &pt), -EINVAL);
+	assert_int_equal(attach(ib, one), first);
+	pt = two;
+	assert_int_equal(iommufd_device_replace(ib, &pt), 0);
+	assert_int_equal(lab_destroy(first), -ENOENT);
+	assert_false(lab_reaches(a, 0x1000));
+	assert_true(lab_reaches(a, 0x2000) && lab_reaches(b, 0x2000));
+	assert_int_equal(lab_destroy(one), 0);
+	first = pt;
+	assert_int_equal(iommufd_device_replace(ia, &pt), 0);
+	assert_int_equal(pt, first);
+	iommufd_device_detach(ia);
+	assert_true(lab_reaches(a, 0x2000));
+	iommufd_device_detach(ib);
+	assert_false(lab_reaches(a, 0x2000));
+	iommufd_device_unbind(ia);
+	iommufd_device_unbind(ib);
+	iommu_dev_destroy(a);
+	iommu_dev_destroy(b);
+	iommu_group_put(g);
+}
+
+static void IFD_137_a_replace_that_fails_changes_nothing(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t one = lab_ioas(), two = lab_ioas(), pt, hwpt;
+	struct iommu_iova_range r[8];
+	uint64_t align;
+
+	assert_int_equal(lab_map(one, VA_SHARED, 0x1000, PAGE), 0);
+	hwpt = attach(idev, one);
+	assert_int_equal(lab_map(two, VA_SHARED, 0xfee01000, PAGE), 0);
+	pt = two;
+	assert_int_equal(iommufd_device_replace(idev, &pt), -EADDRINUSE);
+	assert_int_equal(lab_unmap(two, 0xfee01000, PAGE), 0);
+	assert_int_equal(lab_map(two, VA_NOTHING, 0x1000, PAGE), 0);
+	assert_int_equal(iommufd_device_replace(idev, &pt), -EFAULT);
+	assert_int_equal(pt, two);
+	assert_true(lab_reaches(d, 0x1000));
+	assert_int_equal(lab_destroy(hwpt), -EBUSY);
+	assert_int_equal(lab_ranges(two, r, &align), 1);
+	assert_int_equal(lab_ranges(one, r, &align), 2);
+	assert_int_equal(lab_unmap(two, 0x1000, PAGE), 0);
+	assert_int_equal(iommufd_device_replace(idev, &pt), 0);
+	assert_int_equal(lab_ranges(two, r, &align), 2);
+	assert_int_equal(lab_ranges(one, r, &align), 1);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_021_IFD_151_IFD_152_manual_hwpts(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas(), id, other, none;
+	struct iommu_hwpt_alloc a = { .size = 24, .dev_id = iommufd_device_id(idev), .pt_id = ioas };
+
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(lab_hwpt(idev, 99, 0, &none), -EINVAL);
+	assert_int_equal(lab_hwpt(idev, iommufd_device_id(idev), 0, &none), -EINVAL);
+	assert_int_equal(lab_hwpt(idev, ioas, 1u << 4, &none), -EOPNOTSUPP);
+	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &none), -EOPNOTSUPP);
+	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_FAULT_ID_VALID, &none), -EOPNOTSUPP);
+	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_FAULT_ID_VALID, &none), -ENOENT);
+	assert_int_equal(lab_pinned(), 0);
+	a.dev_id = 77;
+	assert_int_equal(lab_ioctl(IOMMU_HWPT_ALLOC, &a), -ENOENT);
+	a.dev_id = iommufd_device_id(idev);
+	assert_int_equal(lab_ioctl(IOMMU_HWPT_ALLOC, &a), 0);
+	id = a.out_hwpt_id;
+	assert_int_equal(lab_pinned(), 1); /* before anybody is attached */
+	assert_int_equal(lab_hwpt(idev, id, 0, &none), -EOPNOTSUPP);
+	assert_int_equal(lab_destroy(ioas), -EBUSY);
+	assert_int_equal(attach(idev, id), id);
+	assert_int_equal(lab_destroy(id), -EBUSY);
+	assert_true(lab_reaches(d, 0x1000));
+	iommufd_device_detach(idev);
+	/* It is not found automatically. */
+	other = attach(idev, ioas);
+	assert_int_not_equal(other, id);
+	assert_int_equal(iommufd_device_replace(idev, &id), 0);
+	assert_int_equal(lab_destroy(other), -ENOENT);
+	iommufd_device_detach(idev);
+	assert_int_equal(lab_destroy(id), 0);
+	assert_int_equal(lab_pinned(), 0);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_014_IFD_155_IFD_156_hardware_information(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_dirty);
+	struct iommufd_device *idev = lab_bind(d);
+	unsigned char buf[64];
+	struct {
+		struct iommu_hw_info a;
+		uint64_t canary;
+	} x = { .a = { .size = sizeof(x.a), .dev_id = iommufd_device_id(idev), .data_len = 40, .data_uptr = (uintptr_t)buf } };
+	struct iommu_hw_info_vtd v;
+
+	memset(buf, 0xa5, sizeof(buf));
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), 0);
+	assert_int_equal(x.a.out_data_type, IOMMU_HW_INFO_TYPE_INTEL_VTD);
+	assert_int_equal(x.a.data_len, 24);
+	assert_int_equal(x.a.out_max_pasid_log2, 0);
+	assert_int_equal(x.a.out_capabilities, IOMMU_HW_CAP_DIRTY_TRACKING | IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+	memcpy(&v, buf, sizeof(v));
+	assert_int_equal((v.cap_reg >> 16 & 0x3f) + 1, 48);
+	assert_int_equal(buf[24], 0);
+	assert_int_equal(buf[39], 0);
+	assert_int_equal(buf[40], 0xa5);
+	/* Only as long as it is wanted, and told in full. */
+	memset(buf, 0xa5, sizeof(buf));
+	x.a = (struct iommu_hw_info){ .size = 32, .dev_id = iommufd_device_id(idev), .data_len = 10, .data_uptr = (uintptr_t)buf,
+				      .out_data_type = 99, .out_capabilities = 0x1234 };
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), 0);
+	assert_int_equal(x.a.data_len, 24);
+	assert_int_equal(buf[10], 0xa5);
+	assert_int_equal(x.a.out_capabilities, 0x1234);
+	x.a.flags = 2;
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), -EOPNOTSUPP);
+	x.a.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE;
+	x.a.out_data_type = 2;
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), -EOPNOTSUPP);
+	x.a.out_data_type = 1;
+	x.a.data_len = 0;
+	x.a.data_uptr = 0;
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), 0);
+	x.a.dev_id = 55;
+	assert_int_equal(lab_ioctl(IOMMU_GET_HW_INFO, &x.a), -ENOENT);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_117_groups_of_a_container(void **state)
+{
+	struct iommu_vfio_ioas v = { .size = sizeof(v), .op = IOMMU_VFIO_IOAS_GET };
+	uint32_t id;
+
+	assert_int_equal(iommufd_compat_ioas_id(lab.ctx, &id), -ENODEV);
+	assert_int_equal(iommufd_compat_ioas_create(lab.ctx), 0);
+	assert_int_equal(iommufd_compat_ioas_id(lab.ctx, &id), 0);
+	assert_int_equal(lab_ioctl(IOMMU_VFIO_IOAS, &v), 0);
+	assert_int_equal(v.ioas_id, id);
+	assert_int_equal(iommufd_compat_ioas_create(lab.ctx), 0);
+	assert_int_equal(iommufd_compat_ioas_id(lab.ctx, &v.ioas_id), 0);
+	assert_int_equal(v.ioas_id, id);
+	assert_int_equal(iommufd_compat_set_noiommu(lab.ctx), -EINVAL);
+	assert_int_equal(lab_destroy(id), 0);
+	assert_int_equal(iommufd_compat_set_noiommu(lab.ctx), 0);
+	assert_int_equal(iommufd_compat_ioas_create(lab.ctx), -EINVAL);
+	assert_int_equal(lab_ioctl(VFIO_CHECK_EXTENSION, (void *)VFIO_TYPE1_IOMMU), 0);
+	assert_int_equal(lab_ioas(), 1);
+}
+
+static void another_file_is_no_context(void **state)
+{
+	static const struct file_ops ops = { .name = "other" };
+	struct file *f;
+
+	assert_int_equal(file_create(NULL, &ops, NULL, O_RDWR, S_IFCHR, &f), 0);
+	assert_null(iommufd_ctx_from_file(f));
+	file_put(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(IFD_120_bound_means_blocked),
+		T(IFD_133_hardware_that_is_not_good_enough),
+		T(IFD_121_IFD_122_IFD_123_one_owner_for_a_group),
+		T(IFD_019_IFD_020_IFD_022_what_is_in_use_stays),
+		T(IFD_023_a_bound_device_keeps_the_context),
+		T(IFD_029_IFD_030_attaching_narrows),
+		T(IFD_038_IFD_054_IFD_143_IFD_144_what_is_there_may_stand_against_it),
+		T(IFD_135_IFD_145_suitable_devices_share),
+		T(IFD_136_what_cannot_be_attached_to),
+		T(IFD_056_IFD_058_IFD_059_memory_that_cannot_be_pinned),
+		T(IFD_060_read_only_means_it),
+		T(IFD_140_IFD_141_IFD_142_a_group_moves_as_one),
+		T(IFD_137_a_replace_that_fails_changes_nothing),
+		T(IFD_021_IFD_151_IFD_152_manual_hwpts),
+		T(IFD_014_IFD_155_IFD_156_hardware_information),
+		T(IFD_117_groups_of_a_container),
+		T(another_file_is_no_context),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
