@@ -81,7 +81,6 @@ static inline int lab_setup(void **state)
 	const struct iommufd_params params = { .noiommu = true };
 
 	memset(&lab, 0, sizeof(lab));
-	fake_take_faults();
 	lab.host_fd = -1;
 	log_init(&lab.log, NULL, NULL);
 	fake_init(&lab.mm, &lab.caller);
