@@ -249,14 +249,15 @@ static int attach_locked(struct iommufd_device *idev, struct iommufd_hwpt *hwpt)
 	rc = reserve(&hwpt->ioas->iopt, idev);
 	if (rc)
 		return rc;
-	if (!ig->hwpt) {
+	if (hwpt->fault)
+		rc = -ENODEV; /* the device makes no page requests */
+	else if (!ig->hwpt)
 		rc = iommu_group_attach(ig->iommu, hwpt->domain);
-		if (rc) {
-			unreserve(&hwpt->ioas->iopt, idev);
-			return rc;
-		}
-		ig->hwpt = hwpt;
+	if (rc) {
+		unreserve(&hwpt->ioas->iopt, idev);
+		return rc;
 	}
+	ig->hwpt = hwpt;
 	LIST_INSERT_HEAD(&ig->attached, idev, link);
 	idev->attached = true;
 	iommufd_object_use(&hwpt->obj);
@@ -315,7 +316,7 @@ static int replace_locked(struct iommufd_device *idev, struct iommufd_hwpt *hwpt
 		rc = reserve_all(ig, to);
 	if (rc)
 		return rc;
-	rc = iommu_group_replace(ig->iommu, hwpt->domain);
+	rc = hwpt->fault ? -ENODEV : iommu_group_replace(ig->iommu, hwpt->domain);
 	if (rc) {
 		if (elsewhere)
 			unreserve_all(ig, to);

@@ -52,6 +52,8 @@ static void hwpt_end(struct iommufd_hwpt *hwpt)
 {
 	iopt_remove_domain(&hwpt->ioas->iopt, hwpt->domain);
 	iommu_domain_destroy(hwpt->domain);
+	if (hwpt->fault)
+		iommufd_object_unuse(hwpt->fault);
 	iommufd_object_unuse(&hwpt->ioas->obj);
 	free(hwpt);
 }
@@ -132,6 +134,23 @@ static int check_paging(const struct iommu_hwpt_alloc *a, const struct iommu_uni
 	return (a->flags & IOMMU_HWPT_ALLOC_PASID) || a->data_type != IOMMU_HWPT_DATA_NONE ? -EOPNOTSUPP : 0;
 }
 
+/* The queue that an HWPT being made names. */
+static int name_fault(struct ucmd *u, struct iommufd_hwpt *hwpt)
+{
+	const struct iommu_hwpt_alloc *a = u->cmd;
+	struct iommufd_object *fault;
+
+	if (!(a->flags & IOMMU_HWPT_FAULT_ID_VALID))
+		return 0;
+	fault = iommufd_object_visit(u->ctx, a->fault_id, IOMMUFD_FAULT);
+	if (!fault)
+		return -ENOENT;
+	iommufd_object_use(fault);
+	hwpt->fault = fault;
+	iommufd_object_leave(fault);
+	return 0;
+}
+
 static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iommufd_ioas *ioas)
 {
 	struct iommu_hwpt_alloc *a = u->cmd;
@@ -146,8 +165,9 @@ static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iomm
 	hwpt->nest_parent = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	hwpt->dirty = a->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	a->out_hwpt_id = hwpt->obj.id;
-	/* There are no fault queues to be named. */
-	rc = a->flags & IOMMU_HWPT_FAULT_ID_VALID ? -ENOENT : ucmd_respond(u);
+	rc = name_fault(u, hwpt);
+	if (!rc)
+		rc = ucmd_respond(u);
 	if (rc)
 		iommufd_hwpt_abandon(hwpt);
 	else

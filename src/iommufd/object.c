@@ -14,6 +14,7 @@ static void (*const free_of[])(struct iommufd_object *) = {
 	[IOMMUFD_HWPT] = iommufd_hwpt_free,
 	[IOMMUFD_DEVICE] = iommufd_device_free,
 	[IOMMUFD_ACCESS] = iommufd_access_free,
+	[IOMMUFD_FAULT] = iommufd_fault_free,
 };
 
 static int room_locked(struct iommufd_ctx *ctx, unsigned index)

@@ -30,7 +30,7 @@ struct iommufd {
 
 /* ---- objects (object.c) ---- */
 
-enum iommufd_type { IOMMUFD_ANY, IOMMUFD_IOAS, IOMMUFD_HWPT, IOMMUFD_DEVICE, IOMMUFD_ACCESS };
+enum iommufd_type { IOMMUFD_ANY, IOMMUFD_IOAS, IOMMUFD_HWPT, IOMMUFD_DEVICE, IOMMUFD_ACCESS, IOMMUFD_FAULT };
 
 /*
  * What has an id. It is found by its id from publish to its removal. A user is whoever keeps it for longer than a call;
@@ -111,8 +111,8 @@ int iommufd_hwpt_invalidate_ioctl(struct ucmd *u);
 int iommufd_hw_info_ioctl(struct ucmd *u);        /* hwinfo.c */
 int iommufd_set_dirty_ioctl(struct ucmd *u);      /* dirty.c */
 int iommufd_get_dirty_ioctl(struct ucmd *u);
-int iommufd_fault_alloc_ioctl(struct ucmd *u);    /* unbuilt.c */
-int iommufd_viommu_alloc_ioctl(struct ucmd *u);
+int iommufd_fault_alloc_ioctl(struct ucmd *u);    /* fault.c */
+int iommufd_viommu_alloc_ioctl(struct ucmd *u);   /* unbuilt.c */
 int iommufd_vdevice_alloc_ioctl(struct ucmd *u);
 int iommufd_veventq_alloc_ioctl(struct ucmd *u);
 int iommufd_hw_queue_alloc_ioctl(struct ucmd *u);
@@ -146,6 +146,7 @@ struct iommufd_hwpt {
 	bool enforces_coherency;          /* [I] */
 	bool nest_parent;                 /* [I] */
 	bool dirty;                       /* [I] can track */
+	struct iommufd_object *fault;     /* [I] used; where page requests would go; NULL: nowhere */
 	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] */
 };
 
@@ -199,5 +200,6 @@ void iommufd_ioas_free(struct iommufd_object *o);
 void iommufd_hwpt_free(struct iommufd_object *o);
 void iommufd_device_free(struct iommufd_object *o);
 void iommufd_access_free(struct iommufd_object *o);
+void iommufd_fault_free(struct iommufd_object *o);
 
 #endif

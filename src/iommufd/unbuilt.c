@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests for hardware that no unit of ours is: page requests, virtual IOMMUs. They answer as on a Linux whose IOMMU
+ * Requests for hardware that no unit of ours is: virtual IOMMUs, and none at all. They answer as on a Linux whose IOMMU
  * drivers offer none of it: what is wrong with the arguments first, then that it is not supported, or that there is no
- * such object, as none can be made. Spec: 30, 3, 11, 12.
+ * such object, as none can be made. Spec: 30, 3, 6.8, 11.
  */
 #include "iommufd/priv.h"
 
 #define VEVENTQ_DEPTH_MAX (1u << 19)
-
-int iommufd_fault_alloc_ioctl(struct ucmd *u)
-{
-	return -EOPNOTSUPP;
-}
 
 int iommufd_viommu_alloc_ioctl(struct ucmd *u)
 {

@@ -98,6 +98,20 @@ TEST(ids, "30:IFD-019 30:IFD-020 30:IFD-022 30:IFD-134 30:IFD-136", "what is in 
 	EXPECT_ERR(ENOENT, destroy(fd, dev_id));
 }
 
+TEST(ranges_room, "30:IFD-028", "with room for one range of two, one is written, and EMSGSIZE")
+{
+	struct iommu_iova_range r[2] = { { 1, 1 }, { 7, 7 } };
+	struct iommu_ioas_iova_ranges a = { .size = sizeof(a), .num_iovas = 1, .allowed_iovas = (uintptr_t)r };
+
+	begin();
+	a.ioas_id = ioas_alloc(fd);
+	EXPECT_OK(attach(a.ioas_id));
+	EXPECT_ERR(EMSGSIZE, x_ioctl(fd, IOMMU_IOAS_IOVA_RANGES, &a));
+	EXPECT_EQ(2, a.num_iovas);
+	EXPECT_EQ(PAGE, a.out_iova_alignment);
+	EXPECT(r[0].start == 0 && r[0].last == 0xfedfffff && r[1].start == 7 && r[1].last == 7);
+}
+
 TEST(narrow, "30:IFD-029 30:IFD-030", "attaching leaves out what the hardware reserves, and whole pages only")
 {
 	struct iommu_iova_range r[8];
@@ -119,9 +133,10 @@ TEST(narrow, "30:IFD-029 30:IFD-030", "attaching leaves out what the hardware re
 	EXPECT_EQ(1, a.out_iova_alignment);
 }
 
-TEST(in_the_way, "30:IFD-038 30:IFD-046 30:IFD-054 30:IFD-144", "what is mapped or allowed where the hardware cannot go keeps the device out")
+TEST(in_the_way, "30:IFD-034 30:IFD-038 30:IFD-046 30:IFD-054 30:IFD-144", "what is mapped or allowed where the hardware cannot go keeps the device out")
 {
-	const struct iommu_iova_range msi = { 0xfee00000, 0xfee0ffff };
+	const struct iommu_iova_range msi = { 0xfee00000, 0xfee0ffff }, some = { 0x700000, 0x70ffff };
+	uint64_t iova = 0;
 	uint32_t ioas;
 	char *p;
 
@@ -141,7 +156,10 @@ TEST(in_the_way, "30:IFD-038 30:IFD-046 30:IFD-054 30:IFD-144", "what is mapped 
 	EXPECT_ERR(EADDRINUSE, attach(ioas));
 	EXPECT_OK(ioas_allow(fd, ioas, NULL, 0));
 	EXPECT_OK(attach(ioas));
+	EXPECT_OK(ioas_allow(fd, ioas, &some, 1));
 	EXPECT_ERR(EADDRINUSE, ioas_allow(fd, ioas, &msi, 1));
+	EXPECT_OK(ioas_map(fd, ioas, p, PAGE, RW, &iova));
+	EXPECT_EQ(0x700000, iova); /* the old list is in force */
 	EXPECT_OK(ioas_map_at(fd, ioas, p, PAGE, 0xfedff000));
 	EXPECT_ERR(EINVAL, ioas_map_at(fd, ioas, p, 2 * PAGE, 0xfedff000));
 }
@@ -417,4 +435,43 @@ TEST(invalidate, "30:IFD-157", "a paging HWPT has nothing to invalidate")
 	n.hwpt_id = pt;
 	EXPECT_ERR(EINVAL, x_ioctl(fd, IOMMU_HWPT_INVALIDATE, &n));
 	EXPECT_EQ(0, n.entry_num);
+}
+
+TEST(fault_queue, "30:IFD-154 30:IFD-168 30:IFD-169 30:IFD-171", "a fault queue is read and answered in whole messages, and stays while it is open or named")
+{
+	struct iommu_fault_alloc f = { .size = sizeof(f), .flags = 1 };
+	struct iommu_hwpt_alloc a = { .size = sizeof(a), .flags = IOMMU_HWPT_FAULT_ID_VALID, .fault_id = 99 };
+	uint32_t answer[4] = { 1, 0, 1, 2 }, ioas, pt;
+	char buf[80];
+
+	begin();
+	EXPECT_ERR(EOPNOTSUPP, x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
+	f.flags = 0;
+	EXPECT_OK(x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
+	EXPECT(f.out_fault_id != 0);
+	EXPECT_EQ(0, x_read((int)f.out_fault_fd, buf, 40));
+	EXPECT_EQ(0, x_read((int)f.out_fault_fd, buf, 80));
+	EXPECT_ERR(ESPIPE, x_read((int)f.out_fault_fd, buf, 39));
+	EXPECT_ERR(ESPIPE, x_pread((int)f.out_fault_fd, buf, 40, 40));
+	EXPECT_ERR(ESPIPE, x_write((int)f.out_fault_fd, answer, 7));
+	EXPECT_ERR(EINVAL, x_write((int)f.out_fault_fd, answer, 8));
+	EXPECT_ERR(EINVAL, x_write((int)f.out_fault_fd, answer + 2, 8));
+	EXPECT_ERR(EFAULT, x_write((int)f.out_fault_fd, (void *)8, 8));
+	EXPECT_ERR(EBUSY, destroy(fd, f.out_fault_id));
+	ioas = ioas_alloc(fd);
+	a.dev_id = dev_id;
+	a.pt_id = ioas;
+	EXPECT_ERR(ENOENT, x_ioctl(fd, IOMMU_HWPT_ALLOC, &a));
+	EXPECT_OK(destroy(fd, ioas));
+	ioas = a.pt_id = ioas_alloc(fd);
+	a.fault_id = ioas;
+	EXPECT_ERR(ENOENT, x_ioctl(fd, IOMMU_HWPT_ALLOC, &a));
+	a.fault_id = f.out_fault_id;
+	EXPECT_OK(x_ioctl(fd, IOMMU_HWPT_ALLOC, &a));
+	pt = a.out_hwpt_id;
+	EXPECT_ERR(ENODEV, attach_to(dev, &pt));
+	EXPECT_OK(x_close((int)f.out_fault_fd));
+	EXPECT_ERR(EBUSY, destroy(fd, f.out_fault_id));
+	EXPECT_OK(destroy(fd, a.out_hwpt_id));
+	EXPECT_OK(destroy(fd, f.out_fault_id));
 }

@@ -305,6 +305,35 @@ TEST(closed_while_mapped, "30:IFD-018", "a context that is closed takes its obje
 	}
 }
 
+TEST(fault_queue, "30:IFD-168 30:IFD-169 30:IFD-171", "a fault queue is read and answered in whole messages, and stays while it is open")
+{
+	struct iommu_fault_alloc f = { .size = sizeof(f), .flags = 1 };
+	uint32_t answer[4] = { 1, 0, 1, 2 };
+	int fd = iommu_open(), queue;
+	char buf[80];
+
+	EXPECT_ERR(EOPNOTSUPP, x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
+	f.flags = 0;
+	EXPECT_OK(x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
+	EXPECT_EQ(1, f.out_fault_id);
+	queue = (int)f.out_fault_fd;
+	EXPECT_EQ(0, x_read(queue, buf, 40));
+	EXPECT_EQ(0, x_read(queue, buf, 80));
+	EXPECT_ERR(ESPIPE, x_read(queue, buf, 39));
+	EXPECT_ERR(ESPIPE, x_write(queue, answer, 7));
+	EXPECT_ERR(EINVAL, x_write(queue, answer, 8));
+	EXPECT_ERR(EINVAL, x_write(queue, answer + 2, 8));
+	EXPECT_ERR(EFAULT, x_write(queue, (void *)8, 8));
+	EXPECT_ERR(EBUSY, destroy(fd, f.out_fault_id));
+	EXPECT_OK(x_close(queue));
+	EXPECT_OK(destroy(fd, f.out_fault_id));
+	EXPECT_OK(x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
+	EXPECT_EQ(1, f.out_fault_id);
+	EXPECT_OK(x_close(fd));
+	EXPECT_EQ(0, x_read((int)f.out_fault_fd, buf, 40));
+	EXPECT_OK(x_close((int)f.out_fault_fd));
+}
+
 /* Whoever has no hardware for it learns so from the arguments alone, or from what is not there. */
 TEST(no_hardware, "30:IFD-151 30:IFD-156 30:IFD-160 30:IFD-157 30:IFD-159", "ids that are not there, after the arguments were checked")
 {

@@ -454,6 +454,96 @@ static void another_file_is_no_context(void **state)
 	file_put(f);
 }
 
+static struct file *installed;
+
+static int keep_file(struct task *t, struct file *f, int oflags)
+{
+	installed = file_get(f);
+	return 5;
+}
+
+static void IFD_154_IFD_168_IFD_169_IFD_171_fault_queues(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	struct iommu_fault_alloc f = { .size = sizeof(f) };
+	struct iommu_hwpt_alloc a = { .size = sizeof(a), .flags = IOMMU_HWPT_FAULT_ID_VALID, .pt_id = lab_ioas() };
+	struct task_ops ops = lab_ops;
+	uint32_t answer[2] = { 1, 0 };
+	uint64_t buf[10];
+
+	ops.fd_install = keep_file;
+	lab.caller.t.ops = &ops;
+	assert_int_equal(lab_ioctl(IOMMU_FAULT_QUEUE_ALLOC, &f), 0);
+	assert_int_equal(f.out_fault_fd, 5);
+	assert_int_equal(file_read(installed, &lab.caller.t, (uintptr_t)buf, 80), 0);
+	assert_int_equal(file_read(installed, &lab.caller.t, (uintptr_t)buf, 41), -ESPIPE);
+	assert_int_equal(file_pread(installed, &lab.caller.t, (uintptr_t)buf, 40, 40), -ESPIPE);
+	assert_int_equal(file_write(installed, &lab.caller.t, (uintptr_t)answer, 4), -ESPIPE);
+	assert_int_equal(file_write(installed, &lab.caller.t, (uintptr_t)answer, 8), -EINVAL);
+	assert_int_equal(lab_destroy(f.out_fault_id), -EBUSY);
+	a.dev_id = iommufd_device_id(idev);
+	a.fault_id = a.pt_id;
+	assert_int_equal(lab_ioctl(IOMMU_HWPT_ALLOC, &a), -ENOENT);
+	a.fault_id = f.out_fault_id;
+	assert_int_equal(lab_ioctl(IOMMU_HWPT_ALLOC, &a), 0);
+	assert_int_equal(attach_fails(idev, a.out_hwpt_id), -ENODEV);
+	file_put(installed);
+	assert_int_equal(lab_destroy(f.out_fault_id), -EBUSY);
+	assert_int_equal(lab_destroy(a.out_hwpt_id), 0);
+	assert_int_equal(lab_destroy(f.out_fault_id), 0);
+	/* One that stays open keeps the context. */
+	assert_int_equal(lab_ioctl(IOMMU_FAULT_QUEUE_ALLOC, &f), 0);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(d);
+	iommufd_ctx_put(lab.ctx);
+	file_put(lab.file);
+	lab.ctx = NULL;
+	lab.file = NULL;
+	file_put(installed);
+	lab.caller.t.ops = &lab_ops;
+}
+
+static void IFD_183_pinned_stays_when_its_process_has_gone(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t one = lab_ioas(), two = lab_ioas(), pt = one;
+
+	assert_int_equal(lab_map(one, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(lab_map(two, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	for (unsigned i = 0; i < lab.mm.n; i++)
+		lab.mm.area[i].gone = true;
+	assert_true(lab_reaches(d, 0x1000));
+	pt = two;
+	assert_int_equal(iommufd_device_replace(idev, &pt), -EFAULT);
+	assert_true(lab_reaches(d, 0x1000));
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
+static void IFD_124_IFD_126_harmless_drivers_and_after(void **state)
+{
+	struct iommu_group *g = lab_group();
+	struct iommu_dev *a = lab_dev("a", &unit_strong, g), *b = lab_dev("b", &unit_strong, g);
+	struct iommufd_device *idev = lab_bind(a); /* b has no driver, or one that manages DMA itself */
+	unsigned count;
+	void *owner;
+
+	iommufd_device_unbind(idev);
+	iommu_group_owner(g, &count, &owner);
+	assert_int_equal(count, 0);
+	assert_null(owner);
+	assert_int_equal(iommu_dev_use_default(b), 0);
+	iommu_dev_unuse_default(b);
+	idev = lab_bind(b);
+	iommufd_device_unbind(idev);
+	iommu_dev_destroy(a);
+	iommu_dev_destroy(b);
+	iommu_group_put(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +564,9 @@ int main(void)
 		T(IFD_014_IFD_155_IFD_156_hardware_information),
 		T(IFD_117_groups_of_a_container),
 		T(another_file_is_no_context),
+		T(IFD_154_IFD_168_IFD_169_IFD_171_fault_queues),
+		T(IFD_183_pinned_stays_when_its_process_has_gone),
+		T(IFD_124_IFD_126_harmless_drivers_and_after),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
