@@ -23,6 +23,8 @@ enum lock_rank {
 	RANK_VFIO_CONTAINER, /* vfio: one container */
 	RANK_VFIO_DEVICE_SET,/* vfio: devices that reset together; open and close */
 	RANK_VFIO_DEVICE,    /* vfio: references on devices, for who waits for the last */
+	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
+	RANK_VFIO_PCI_TOKEN, /* vfio/pci: the token of a function with virtual ones, and who uses it */
 	RANK_TYPE1_DEVICES,  /* vfio: devices of an instance that are told of unmaps; held over their callback */
 	RANK_VFIO_EMULATED,  /* vfio/emulated: one device */
 	RANK_TYPE1,          /* vfio: one type1 instance */
@@ -34,8 +36,6 @@ enum lock_rank {
 	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */
 	RANK_IOMMUFD,        /* iommufd: objects by id */
 	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */
-	RANK_VFIO_PCI,       /* vfio/pci: which devices reset together; held over a hot reset */
-	RANK_VFIO_PCI_TOKEN, /* vfio/pci: the token of a function with virtual ones, and who uses it */
 	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
 	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */

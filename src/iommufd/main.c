@@ -58,26 +58,6 @@ static const struct request {
 
 #define CMD_MAX 64 /* bytes of the largest structure */
 
-/* The caller knows more fields than we do: it must not use them. */
-static int check_tail(struct task *t, uva_t at, size_t n)
-{
-	char buf[256];
-
-	while (n) {
-		size_t step = MIN(n, sizeof(buf));
-
-		if (task_copy_in(t, buf, at, step))
-			return -EFAULT;
-		for (size_t i = 0; i < step; i++) {
-			if (buf[i])
-				return -E2BIG;
-		}
-		at += step;
-		n -= step;
-	}
-	return 0;
-}
-
 int ucmd_respond(struct ucmd *u)
 {
 	return task_copy_out(u->t, u->arg, u->cmd, MIN(u->size, u->full));
@@ -85,16 +65,11 @@ int ucmd_respond(struct ucmd *u)
 
 static int copy_in(struct ucmd *u, const struct request *r)
 {
-	int rc = 0;
+	int rc;
 
 	if (u->size < r->min)
 		return -EINVAL;
-	if (u->size > r->full)
-		rc = check_tail(u->t, u->arg + r->full, u->size - r->full);
-	if (rc)
-		return rc;
-	memset(u->cmd, 0, r->full);
-	rc = task_copy_in(u->t, u->cmd, u->arg, MIN(u->size, r->full));
+	rc = ucopy_struct(u->t, u->cmd, r->full, u->arg, u->size);
 	memcpy(u->cmd, &u->size, sizeof(u->size)); /* what was checked */
 	return rc;
 }

@@ -72,6 +72,7 @@ static void program_refused(void *ctx, unsigned group_id, struct task *t, enum v
 		[VFIO_REFUSED_OPEN] = "open",
 		[VFIO_REFUSED_CLAIM] = "SET_CONTAINER",
 		[VFIO_REFUSED_IOMMU] = "SET_IOMMU",
+		[VFIO_REFUSED_BIND] = "BIND_IOMMUFD",
 	};
 	AUTO_FREE char *text = NULL;
 	size_t size;

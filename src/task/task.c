@@ -30,6 +30,35 @@ int ucopy_argsz(struct task *t, void *dst, uva_t src, size_t minsz)
 	return argsz < minsz ? -EINVAL : 0;
 }
 
+static int check_zeros(struct task *t, uva_t at, size_t n)
+{
+	char buf[256];
+
+	while (n) {
+		size_t chunk = MIN(n, sizeof(buf));
+
+		if (task_copy_in(t, buf, at, chunk))
+			return -EFAULT;
+		for (size_t i = 0; i < chunk; i++) {
+			if (buf[i])
+				return -E2BIG;
+		}
+		at += chunk;
+		n -= chunk;
+	}
+	return 0;
+}
+
+int ucopy_struct(struct task *t, void *dst, size_t full, uva_t src, size_t size)
+{
+	int rc = size > full ? check_zeros(t, src + full, size - full) : 0;
+
+	if (rc)
+		return rc;
+	memset(dst, 0, full);
+	return task_copy_in(t, dst, src, MIN(size, full));
+}
+
 /* Page by page, so that a string that ends before an unmapped page is read. */
 ssize_t ucopy_string(struct task *t, char *dst, uva_t src, size_t size)
 {

@@ -155,6 +155,12 @@ static inline bool task_capable(struct task *t, enum task_cap cap)
  */
 int ucopy_argsz(struct task *t, void *dst, uva_t src, size_t minsz);
 /**
+ * ucopy_struct - copy in a struct of which the caller may know an older or a newer form
+ * @size: bytes the caller has; what @dst has more is zeroed, what the caller has more must be zeros
+ * Return: 0; -EFAULT; -E2BIG
+ */
+int ucopy_struct(struct task *t, void *dst, size_t full, uva_t src, size_t size);
+/**
  * ucopy_string - copy in a NUL-terminated string
  * @size: room in @dst; Return: its length; -EFAULT; -EINVAL when no NUL within @size bytes
  */

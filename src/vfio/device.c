@@ -6,16 +6,16 @@
  * that it cannot be found any more, then asks the users to let go, at once and every ten seconds, until the
  * last reference is gone: unbind never fails and never times out (spec 10, 3.4).
  *
- * Only the first open and the last close reach the driver, under the group's lock and the set's lock. While
- * a device is open it holds its group's file and counts as a user of the container. Every file made here
- * comes from a group and has access from the start; files of a device's own node, which get it by
- * BIND_IOMMUFD, would test for it in the device_file_* functions (3.12).
+ * Only the first open and the last close reach the driver, under the group's lock and the set's lock. While a device is
+ * open it holds its group's file and counts as a user of the container, or is bound to an iommufd (iommufd.c). Files
+ * that come from a group have access from the start; those of a device's own node (cdev.c) get it by BIND_IOMMUFD.
  */
 #include "vfio/priv.h"
 #include "abi/vfio.h"
 #include <assert.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* ---- sets ---- */
@@ -66,7 +66,7 @@ unsigned vfio_device_index(const struct vfio_device *v)
 
 /* ---- references ---- */
 
-static void device_get(struct vfio_device_priv *p)
+void vfio_device_get(struct vfio_device_priv *p)
 {
 	SCOPED_LOCK(&p->vfio->device_lock);
 	p->refs++;
@@ -85,10 +85,21 @@ void vfio_device_put(struct vfio_device_priv *p)
 
 /* ---- first open and last close ---- */
 
-static int first_open_locked(struct vfio_device_priv *p, struct vfio_backend *b)
+static int driver_open(struct vfio_device_priv *p)
+{
+	return p->v->ops->open ? p->v->ops->open(p->v) : 0;
+}
+
+static void driver_close(struct vfio_device_priv *p)
+{
+	if (p->v->ops->close)
+		p->v->ops->close(p->v);
+}
+
+static int open_in_container_locked(struct vfio_device_priv *p, struct vfio_backend *b)
 {
 	struct vfio_group *g = p->group;
-	int rc = p->v->ops->open ? p->v->ops->open(p->v) : 0;
+	int rc = driver_open(p);
 
 	if (rc)
 		return rc;
@@ -100,39 +111,98 @@ static int first_open_locked(struct vfio_device_priv *p, struct vfio_backend *b)
 	return 0;
 }
 
+int vfio_device_bind(struct vfio_device_priv *p, struct iommufd_ctx *ctx, uint32_t *id)
+{
+	int rc = vfio_iommufd_bind(p, ctx, id);
+
+	if (rc)
+		return rc;
+	rc = driver_open(p);
+	if (rc)
+		vfio_iommufd_unbind(p);
+	else
+		atomic_store(&p->open_count, 1);
+	return rc;
+}
+
+void vfio_device_unbind(struct vfio_device_priv *p)
+{
+	driver_close(p);
+	vfio_iommufd_unbind(p);
+	atomic_store(&p->open_count, 0);
+}
+
+/* By a group whose container is an iommufd: bound and attached at once, but for a No-IOMMU device. */
+static int open_in_iommufd_locked(struct vfio_device_priv *p, struct task *t)
+{
+	uint32_t id;
+	int rc = vfio_iommufd_use(p, t);
+
+	if (rc)
+		return rc;
+	rc = driver_open(p);
+	if (rc)
+		goto err_unbind;
+	if (p->ctx) {
+		rc = iommufd_compat_ioas_id(p->ctx, &id);
+		if (!rc)
+			rc = vfio_iommufd_attach(p, &id);
+		if (rc)
+			goto err_close;
+	}
+	return 0;
+
+err_close:
+	driver_close(p);
+err_unbind:
+	vfio_iommufd_unbind(p);
+	return rc;
+}
+
 static int open_locked(struct vfio_device_priv *p, struct task *t)
 {
+	bool first = atomic_load(&p->open_count) == 0;
 	struct vfio_backend *b = NULL;
 	int rc = 0;
 
-	if (atomic_load(&p->open_count) == 0)
+	if (first && p->group->container)
 		rc = vfio_container_use(p->group, t, &b);
 	if (rc)
 		return rc;
 	SCOPED_LOCK(&p->set->lock);
-	if (b)
-		rc = first_open_locked(p, b);
+	if (first)
+		rc = b ? open_in_container_locked(p, b) : open_in_iommufd_locked(p, t);
 	if (!rc)
 		atomic_fetch_add(&p->open_count, 1);
 	return rc;
 }
 
-/* Returns the group's file when nobody has the device open any more, to be put without locks. */
+/* Returns the group's file, to be put without locks; NULL: bound to an iommufd. */
+static struct file *last_close_locked(struct vfio_device_priv *p)
+{
+	struct file *group_file = p->group_file;
+
+	driver_close(p);
+	if (!p->backend) {
+		vfio_iommufd_unbind(p);
+		return NULL;
+	}
+	if (p->backend->ops->device_close)
+		p->backend->ops->device_close(p->backend, p);
+	p->backend = NULL;
+	p->group_file = NULL;
+	p->group->container_users--;
+	return group_file;
+}
+
+/* The device counts as open until its driver has closed it, which may still unpin pages. */
 static struct file *close_locked(struct vfio_device_priv *p)
 {
 	struct file *group_file = NULL;
 
 	SCOPED_LOCK(&p->set->lock);
-	if (atomic_load(&p->open_count) == 1) {
-		if (p->v->ops->close)
-			p->v->ops->close(p->v);
-		if (p->backend->ops->device_close)
-			p->backend->ops->device_close(p->backend, p);
-		p->backend = NULL;
-		group_file = p->group_file;
-		p->group_file = NULL;
-		p->group->container_users--;
-	}
+	if (atomic_load(&p->open_count) == 1)
+		group_file = last_close_locked(p);
 	atomic_fetch_sub(&p->open_count, 1);
 	return group_file;
 }
@@ -174,15 +244,25 @@ int vfio_feature_check(uint32_t flags, size_t size, uint32_t supported, size_t p
 
 static struct vfio_device *device_of(struct file *f)
 {
-	struct vfio_device_priv *p = f->priv;
+	struct vfio_device_file *df = f->priv;
 
-	return p->v;
+	return df->p->v;
+}
+
+static bool has_access(struct file *f)
+{
+	struct vfio_device_file *df = f->priv;
+
+	return atomic_load_explicit(&df->access, memory_order_acquire);
 }
 
 static long device_file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 {
 	struct vfio_device *v = device_of(f);
+	long rc;
 
+	if (vfio_cdev_ioctl(f->priv, f, t, cmd, arg, &rc))
+		return rc;
 	if (cmd == VFIO_DEVICE_FEATURE)
 		return feature_ioctl(v, t, arg);
 	return v->ops->ioctl ? v->ops->ioctl(v, t, cmd, arg) : -EINVAL;
@@ -192,21 +272,21 @@ static ssize_t device_file_read(struct file *f, struct task *t, uva_t buf, size_
 {
 	struct vfio_device *v = device_of(f);
 
-	return v->ops->read ? v->ops->read(v, t, buf, count, pos) : -EINVAL;
+	return v->ops->read && has_access(f) ? v->ops->read(v, t, buf, count, pos) : -EINVAL;
 }
 
 static ssize_t device_file_write(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
 {
 	struct vfio_device *v = device_of(f);
 
-	return v->ops->write ? v->ops->write(v, t, buf, count, pos) : -EINVAL;
+	return v->ops->write && has_access(f) ? v->ops->write(v, t, buf, count, pos) : -EINVAL;
 }
 
 static int device_file_mmap(struct file *f, struct task *t, const struct file_mmap *m)
 {
 	struct vfio_device *v = device_of(f);
 
-	return v->ops->mmap ? v->ops->mmap(v, t, m) : -EINVAL;
+	return v->ops->mmap && has_access(f) ? v->ops->mmap(v, t, m) : -EINVAL;
 }
 
 static void device_file_page(struct file *f, uint64_t offset, struct file_page *out)
@@ -248,12 +328,18 @@ static void device_file_fdinfo(struct file *f, char *buf, size_t size)
 
 static void device_file_release(struct file *f)
 {
-	struct vfio_device_priv *p = f->priv;
-	struct file *group_file;
+	struct vfio_device_file *df = f->priv;
+	struct vfio_device_priv *p = df->p;
+	struct file *group_file = NULL;
 
-	mutex_lock(&p->group->lock);
-	group_file = close_locked(p);
-	mutex_unlock(&p->group->lock);
+	if (df->cdev) {
+		vfio_cdev_release(df);
+	} else {
+		mutex_lock(&p->group->lock);
+		group_file = close_locked(p);
+		mutex_unlock(&p->group->lock);
+	}
+	free(df);
 	file_put(group_file);
 	vfio_device_put(p);
 }
@@ -272,6 +358,22 @@ static const struct file_ops device_file_ops = {
 	.release = device_file_release,
 };
 
+int vfio_device_file_create(struct vfio_device_priv *p, struct task *t, int oflags, bool cdev, struct file **out)
+{
+	struct vfio_device_file *df = calloc(1, sizeof(*df));
+	int rc;
+
+	if (!df)
+		return -ENOMEM;
+	df->p = p;
+	df->cdev = cdev;
+	atomic_init(&df->access, !cdev);
+	rc = file_create(t, &device_file_ops, df, oflags, cdev ? S_IFCHR | 0600 : 0600, out);
+	if (rc)
+		free(df);
+	return rc;
+}
+
 int vfio_device_find(struct vfio_group *g, const char *text, struct vfio_device_priv **out)
 {
 	struct vfio_device_priv *p;
@@ -283,7 +385,7 @@ int vfio_device_find(struct vfio_group *g, const char *text, struct vfio_device_
 		if (rc < 0)
 			return rc;
 		if (rc) {
-			device_get(p);
+			vfio_device_get(p);
 			*out = p;
 			return 0;
 		}
@@ -295,12 +397,12 @@ int vfio_device_open(struct vfio_device_priv *p, struct task *t, struct file **o
 {
 	int rc;
 
-	if (!p->group->container)
+	if (!p->group->container && !p->group->iommufd)
 		return -EINVAL;
 	rc = open_locked(p, t);
 	if (rc)
 		return rc;
-	rc = file_create(t, &device_file_ops, p, O_RDWR, 0600, out);
+	rc = vfio_device_file_create(p, t, O_RDWR, false, out);
 	if (rc)
 		file_put(close_locked(p)); /* never the last reference: the caller is in a call on that file */
 	else
@@ -332,6 +434,8 @@ static int device_tree_init(struct vfio_device_priv *p)
 		rc = tree_linkf(tree, "/sys/class/vfio-dev", "%s/subsystem", path);
 	if (!rc)
 		rc = tree_linkf(tree, path, "/sys/class/vfio-dev/%s", name);
+	if (!rc)
+		rc = vfio_cdev_init(p, name, path);
 	return rc;
 }
 
@@ -340,6 +444,7 @@ static void device_tree_fini(struct vfio_device_priv *p)
 	char name[32];
 
 	device_name(p, name);
+	vfio_cdev_fini(p, name);
 	tree_removef(p->vfio->tree, "/sys/class/vfio-dev/%s", name);
 	tree_removef(p->vfio->tree, "%s/vfio-dev", p->v->dev->sysfs);
 }

@@ -7,8 +7,8 @@
  *   between them, but never over a copy from or to the caller, nor over putting a file (a release takes it);
  * - a dead group (no devices left) keeps its memory while its file is open, and answers -ENODEV.
  *
- * Spec: 10, 3.7. Groups set to an iommufd (3.9) and cdev users (the -EBUSY of 3.7's open) have their place
- * where group->container is tested here.
+ * A group's container may be an iommufd instead (3.9): nothing is claimed then before a device is opened.
+ * Spec: 10, 3.7.
  */
 #include "vfio/priv.h"
 #include "abi/vfio.h"
@@ -156,9 +156,22 @@ int vfio_group_join(struct vfio *vfio, struct vfio_device *v, struct vfio_group 
 	return rc;
 }
 
+/* Out of its container, of either kind. Returns the iommufd, to be put without locks. */
+static struct iommufd_ctx *container_drop(struct vfio_group *g) REQUIRES(&g->lock);
+static struct iommufd_ctx *container_drop(struct vfio_group *g)
+{
+	struct iommufd_ctx *ctx = g->iommufd;
+
+	if (g->container)
+		vfio_container_detach(g);
+	g->iommufd = NULL;
+	return ctx;
+}
+
 void vfio_group_leave(struct vfio_group *g, struct vfio_device *v)
 {
 	struct vfio *vfio = g->vfio;
+	struct iommufd_ctx *ctx;
 	struct iommu_group *ig;
 
 	assert(g->ndevices > 0);
@@ -168,8 +181,7 @@ void vfio_group_leave(struct vfio_group *g, struct vfio_device *v)
 	group_tree_fini(g);
 	mutex_lock(&g->lock);
 	assert(TAILQ_EMPTY(&g->devices));
-	if (g->container)
-		vfio_container_detach(g);
+	ctx = container_drop(g);
 	ig = g->iommu;
 	g->iommu = NULL;
 	mutex_unlock(&g->lock);
@@ -179,6 +191,7 @@ void vfio_group_leave(struct vfio_group *g, struct vfio_device *v)
 	else
 		vfio_fake_group_destroy(vfio, v, ig);
 	vfio_group_put(g);
+	iommufd_ctx_put(ctx);
 }
 
 /* ---- requests ---- */
@@ -195,12 +208,29 @@ static long get_status_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
 	if (!g->iommu)
 		rc = -ENODEV;
 	else
-		st.flags = (g->container ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0) |
-			   (g->admitted || !iommu_group_claimed(g->iommu) ? VFIO_GROUP_FLAGS_VIABLE : 0);
+		st.flags = (g->container || g->iommufd ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0) |
+			   (g->iommufd || g->admitted || !iommu_group_claimed(g->iommu) ? VFIO_GROUP_FLAGS_VIABLE : 0);
 	mutex_unlock(&g->lock);
 	if (rc)
 		return rc;
 	return task_copy_out(t, arg, &st, sizeof(st));
+}
+
+/* The caller of the ioctl has @f, so no put here is the last one. */
+static int set_iommufd_locked(struct vfio_group *g, struct file *f) REQUIRES(&g->lock);
+static int set_iommufd_locked(struct vfio_group *g, struct file *f)
+{
+	struct iommufd_ctx *ctx = iommufd_ctx_from_file(f);
+	int rc;
+
+	if (!ctx)
+		return -EBADFD;
+	rc = g->type == VFIO_GROUP_NOIOMMU ? iommufd_compat_set_noiommu(ctx) : iommufd_compat_ioas_create(ctx);
+	if (rc)
+		iommufd_ctx_put(ctx);
+	else
+		g->iommufd = ctx;
+	return rc;
 }
 
 /* @foreign: the descriptor is open, but not one of the machine's files. @claimed: it came so far that a claim was tried */
@@ -210,13 +240,15 @@ static int set_container(struct vfio_group *g, struct file *f, bool foreign, str
 
 	*claimed = false;
 	SCOPED_LOCK(&g->lock);
-	if (g->container)
+	if (g->container || g->iommufd)
 		return -EINVAL;
 	if (!g->iommu)
 		return -ENODEV;
 	c = foreign ? NULL : vfio_container_of(f);
 	*claimed = c != NULL;
-	return c ? vfio_container_attach(c, g, t) : -EBADFD;
+	if (c)
+		return vfio_container_attach(c, g, t);
+	return foreign ? -EBADFD : set_iommufd_locked(g, f);
 }
 
 static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
@@ -241,13 +273,19 @@ static long set_container_ioctl(struct vfio_group *g, struct task *t, uint64_t a
 
 static long unset_container_ioctl(struct vfio_group *g, struct task *t, uint64_t arg)
 {
-	SCOPED_LOCK(&g->lock);
-	if (!g->container)
-		return -EINVAL;
-	if (g->container_users != 1)
-		return -EBUSY;
-	vfio_container_detach(g);
-	return 0;
+	struct iommufd_ctx *ctx = NULL;
+	int rc = 0;
+
+	mutex_lock(&g->lock);
+	if (!g->container && !g->iommufd)
+		rc = -EINVAL;
+	else if (g->container && g->container_users != 1)
+		rc = -EBUSY;
+	else
+		ctx = container_drop(g);
+	mutex_unlock(&g->lock);
+	iommufd_ctx_put(ctx);
+	return rc;
 }
 
 static int open_named(struct vfio_group *g, struct task *t, const char *name, struct file **out)
@@ -305,13 +343,14 @@ static long group_file_ioctl(struct file *f, struct task *t, unsigned cmd, uint6
 static void group_file_release(struct file *f)
 {
 	struct vfio_group *g = f->priv;
+	struct iommufd_ctx *ctx;
 
 	mutex_lock(&g->lock);
 	assert(g->container_users <= 1); /* an open device would hold the file */
-	if (g->container)
-		vfio_container_detach(g);
+	ctx = container_drop(g);
 	g->open_file = NULL;
 	mutex_unlock(&g->lock);
+	iommufd_ctx_put(ctx);
 	vfio_group_put(g);
 }
 
@@ -321,18 +360,27 @@ static const struct file_ops group_file_ops = {
 	.release = group_file_release,
 };
 
-static void group_user_locked(struct vfio_group *g, struct vfio_user *out) REQUIRES(&g->lock);
-static void group_user_locked(struct vfio_group *g, struct vfio_user *out)
+bool vfio_group_user_locked(struct vfio_group *g, struct vfio_user *out)
 {
+	struct file *f = g->open_file;
 	struct vfio_device_priv *p;
 
+	memset(out, 0, sizeof(*out));
 	snprintf(out->node, sizeof(out->node), "/dev/vfio/%s", g->node);
-	out->group_open = true;
-	out->pid = g->open_file->opener;
-	memcpy(out->comm, g->open_file->opener_comm, sizeof(out->comm));
-	out->since = g->open_file->opened_at;
-	TAILQ_FOREACH(p, &g->devices, link)
+	out->group_open = f != NULL;
+	TAILQ_FOREACH(p, &g->devices, link) {
 		out->device_open |= atomic_load(&p->open_count) > 0;
+		if (f || !p->bound)
+			continue;
+		f = p->bound;
+		snprintf(out->node, sizeof(out->node), "/dev/vfio/devices/vfio%u", p->index);
+	}
+	if (!f)
+		return false;
+	out->pid = f->opener;
+	memcpy(out->comm, f->opener_comm, sizeof(out->comm));
+	out->since = f->opened_at;
+	return true;
 }
 
 /* -EBUSY: *@holder is who has it open */
@@ -347,8 +395,8 @@ static int open_once(struct vfio_group *g, struct task *t, int oflags, struct vf
 	rc = vfio_noiommu_allowed(g, t);
 	if (rc)
 		return rc;
-	if (g->open_file) {
-		group_user_locked(g, holder);
+	if (g->cdev_users || g->open_file) {
+		vfio_group_user_locked(g, holder);
 		return -EBUSY;
 	}
 	rc = file_create(t, &group_file_ops, g, oflags, S_IFCHR | 0600, &f);
@@ -391,15 +439,12 @@ bool vfio_user_of(struct vfio *vfio, unsigned group_id, struct vfio_user *out)
 	struct vfio_group *g;
 	bool open = false;
 
-	memset(out, 0, sizeof(*out));
 	SCOPED_LOCK(&vfio->lock);
 	TAILQ_FOREACH(g, &vfio->groups, link) {
 		if (g->id != group_id)
 			continue;
 		mutex_lock(&g->lock);
-		open = g->open_file != NULL;
-		if (open)
-			group_user_locked(g, out);
+		open = vfio_group_user_locked(g, out);
 		mutex_unlock(&g->lock);
 		break;
 	}

@@ -5,12 +5,13 @@
  *	group file --> group --> iommu group        device file --> device (a registration)
  *	     ^           |                                              |
  *	     |           +--> container --> backend instance            +--> set
- *	     +---- device, while it is open
+ *	     +---- device, while it is open                             +--> iommufd, instead of a container
  *
  * A group object lives while a device is registered in it or its file is open; without devices it is dead:
  * it has lost its iommu group, its node and its container. A container lives while its file is open or a
  * group is in it, its backend's instance until the last group leaves. An open device holds the group's file, so
- * a program may close its files in any order (spec 10, 3.16).
+ * a program may close its files in any order (spec 10, 3.16). A device that is bound to an iommufd holds that instead,
+ * whether it was opened by its group or by a node of its own.
  *
  * No lock is held over a copy from or to a caller's memory: a hostile caller can make that last for ever.
  *
@@ -22,10 +23,12 @@
 
 #include "base/ids.h"
 #include "base/lock.h"
+#include "iommufd/iommufd.h"
 #include "vfio/vfio.h"
 #include <sys/queue.h>
 
 #define VFIO_GROUP_MAJOR     511u /* dynamic on Linux: any number programs have no use for */
+#define VFIO_DEVICE_MAJOR    510u /* likewise */
 #define VFIO_CONTAINER_MAJOR 10u
 #define VFIO_CONTAINER_MINOR 196u
 #define VFIO_REQUEST_MS      10000u
@@ -101,10 +104,22 @@ struct vfio_device_priv {
 	unsigned index;             /* [I] N of vfioN */
 	unsigned refs;              /* [vfio->device_lock] 1 for the registration, 1 for each device file */
 	atomic_uint open_count;     /* changed under group lock and set lock, read under either */
-	struct file *group_file;    /* [group lock] held while open_count > 0 */
-	struct vfio_backend *backend; /* as open_count; the container's, borrowed, while it is open */
+	struct file *group_file;    /* [group lock] held while open by the group with a container */
+	struct vfio_backend *backend; /* as open_count; the container's, borrowed, while it is open; NULL: iommufd */
+	struct file *bound;         /* [group lock] the file of its own node that has access; not a reference; NULL: none */
+	struct iommufd_ctx *ctx;    /* as open_count, and the next two: what it is bound to, borrowed; NULL: nothing */
+	struct iommufd_device *idev;
+	struct iommufd_access *access; /* of an emulated device, instead of idev */
+	bool attached;              /* [set lock] access is attached */
 	TAILQ_ENTRY(vfio_device_priv) link; /* [group lock] */
 	LIST_ENTRY(vfio_device_priv) backend_link; /* the backend's, while open */
+};
+
+/* One open of a device, behind its file. */
+struct vfio_device_file {
+	struct vfio_device_priv *p; /* [I] */
+	bool cdev;                  /* [I] by the device's own node: no access before it is bound to an iommufd */
+	atomic_bool access;         /* written once, under the set lock */
 };
 
 /* What a group is (spec 10, 3.2). */
@@ -130,6 +145,8 @@ struct vfio_group {
 	struct file *open_file;     /* [g] one opener at a time; not a reference: the file's release clears it */
 	struct vfio_container *container; /* [g] with a reference; NULL: none set */
 	unsigned container_users;   /* [g] 1 for the group, 1 for each open device; 0: no container */
+	struct iommufd_ctx *iommufd;/* [g] set as container, with a reference; NULL: none */
+	unsigned cdev_users;        /* [g] devices that are bound by their own nodes */
 	bool admitted;              /* [g] [container->lock] claimed and in the backend, see container.c */
 	TAILQ_HEAD(, vfio_device_priv) devices; /* [g] newest first; those that can be found by name */
 	unsigned ndevices;          /* [vfio->lock] registrations, those that wait to go included */
@@ -200,6 +217,8 @@ int vfio_group_join(struct vfio *vfio, struct vfio_device *v, struct vfio_group 
 /** vfio_group_leave - count a device out; without devices the group dies. Context: vfio->lock held */
 void vfio_group_leave(struct vfio_group *g, struct vfio_device *v);
 void vfio_group_put(struct vfio_group *g);
+/** vfio_group_user_locked - who has the group's node or a device's own open, if anybody; false: nobody */
+bool vfio_group_user_locked(struct vfio_group *g, struct vfio_user *out) REQUIRES(&g->lock);
 
 /* ---- device.c ---- */
 
@@ -208,6 +227,16 @@ void vfio_group_put(struct vfio_group *g);
  * Context: p->group->lock held. Return: 0; errnos of spec 10, 3.11
  */
 int vfio_device_open(struct vfio_device_priv *p, struct task *t, struct file **out);
+/** vfio_device_file_create - a file of @p, whose reference it takes; on failure it is the caller's still. -ENOMEM */
+int vfio_device_file_create(struct vfio_device_priv *p, struct task *t, int oflags, bool cdev, struct file **out);
+/**
+ * vfio_device_bind - first open by a file of the device's own node. Group lock and set lock held
+ * Return: 0 and the id in the context; errnos of spec 10, 3.13 from 9 on
+ */
+int vfio_device_bind(struct vfio_device_priv *p, struct iommufd_ctx *ctx, uint32_t *id);
+/** vfio_device_unbind - last close of such a file. Group lock and set lock held */
+void vfio_device_unbind(struct vfio_device_priv *p);
+void vfio_device_get(struct vfio_device_priv *p);
 /** vfio_device_find - by the text of GET_DEVICE_FD, with a reference. Group lock held. -ENODEV; what a matcher said */
 int vfio_device_find(struct vfio_group *g, const char *text, struct vfio_device_priv **out);
 void vfio_device_put(struct vfio_device_priv *p);
@@ -227,6 +256,28 @@ void vfio_container_detach(struct vfio_group *g);
  * Return: 0; -EINVAL no backend, or (kernels without ownership) the group is not viable; -EPERM
  */
 int vfio_container_use(struct vfio_group *g, struct task *t, struct vfio_backend **out);
+
+/* ---- cdev.c: the device's own node ---- */
+
+/** vfio_cdev_init - /dev/vfio/devices/@name, and "dev" in @dir of sysfs; nothing where the kernel has no such nodes */
+int vfio_cdev_init(struct vfio_device_priv *p, const char *name, const char *dir);
+/** vfio_cdev_fini - waits for opens under way */
+void vfio_cdev_fini(struct vfio_device_priv *p, const char *name);
+/** vfio_cdev_ioctl - the requests of such files alone. False: not one of them */
+bool vfio_cdev_ioctl(struct vfio_device_file *df, struct file *f, struct task *t, unsigned cmd, uint64_t arg, long *rc);
+/** vfio_cdev_release - such a file goes */
+void vfio_cdev_release(struct vfio_device_file *df);
+
+/* ---- iommufd.c: devices and iommufd. Set lock held ---- */
+
+/** vfio_iommufd_bind - to @ctx, which stays until unbind. 0; errnos of iommufd_device_bind() */
+int vfio_iommufd_bind(struct vfio_device_priv *p, struct iommufd_ctx *ctx, uint32_t *id);
+void vfio_iommufd_unbind(struct vfio_device_priv *p); /* detaches too; not bound: nothing */
+/** vfio_iommufd_attach - @pt_id: becomes the HWPT's; an emulated device's stays */
+int vfio_iommufd_attach(struct vfio_device_priv *p, uint32_t *pt_id);
+void vfio_iommufd_detach(struct vfio_device_priv *p);
+/** vfio_iommufd_use - first open by a group whose container is an iommufd: bind, but not a No-IOMMU device. */
+int vfio_iommufd_use(struct vfio_device_priv *p, struct task *t);
 
 /* ---- fake.c: groups that no IOMMU made ---- */
 

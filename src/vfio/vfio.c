@@ -179,6 +179,8 @@ static int vfio_tree_init(struct vfio *vfio)
 	}
 	if (!rc && vfio_has(vfio, VFIO_WITHOUT_TYPE1))
 		rc = tree_attrs(vfio->tree, TYPE1_PARAMETERS, type1_parameters, vfio);
+	if (!rc && vfio_has(vfio, VFIO_WITHOUT_CDEV))
+		rc = tree_dir(vfio->tree, "/dev/vfio/devices");
 	if (rc)
 		return rc;
 	return tree_chr(vfio->tree, "/dev/vfio/vfio", 0666, makedev(VFIO_CONTAINER_MAJOR, VFIO_CONTAINER_MINOR),

@@ -51,6 +51,8 @@ struct vfio_device_ops {
 	void (*close)(struct vfio_device *v);
 	/* Does @text of GET_DEVICE_FD name this device? 1: yes, 0: no, -errno: stop (spec 10, 3.10). @t: the caller */
 	int (*match)(struct vfio_device *v, const char *text);
+	/* Does @uuid (16 bytes; NULL: none was given) open it? 0; -errno. NULL: a driver without tokens (spec 10, 3.10) */
+	int (*token)(struct vfio_device *v, const uint8_t *uuid);
 	/* As file_ops, once access is granted */
 	long (*ioctl)(struct vfio_device *v, struct task *t, unsigned cmd, uint64_t arg);
 	ssize_t (*read)(struct vfio_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos);
@@ -100,6 +102,14 @@ bool vfio_device_is_open(struct vfio_device *v);
  * Context: takes the group's lock, so not under the set lock. Return: 0; -EINVAL another file, a dead group
  */
 int vfio_group_of_file(struct file *f, struct iommu_group **out);
+
+/** vfio_device_is_cdev - is it open by its own node, bound to an iommufd? Context: the set lock */
+bool vfio_device_is_cdev(struct vfio_device *v);
+/**
+ * vfio_device_owned_id - what the iommufd that @v is bound to calls another device
+ * Context: the set lock. Return: > 0 its id; 0 its group is owned, it is not bound itself; -1 not owned
+ */
+int vfio_device_owned_id(struct vfio_device *v, struct iommu_dev *d);
 
 /**
  * vfio_feature_check - what every device feature checks first (spec 10, 3.15)
@@ -160,6 +170,7 @@ enum vfio_refusal {
 	VFIO_REFUSED_OPEN,  /* the group's node: somebody has it open */
 	VFIO_REFUSED_CLAIM, /* SET_CONTAINER */
 	VFIO_REFUSED_IOMMU, /* SET_IOMMU */
+	VFIO_REFUSED_BIND,  /* BIND_IOMMUFD */
 };
 /*
  * Hears what programs were refused: @error is what they got, @holder who has the node open (else NULL). Called with no

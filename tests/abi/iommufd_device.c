@@ -1,68 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices in address spaces, by their own nodes: what is pinned, counted and reached. */
-#include "ioas.h"
+#include "cdev.h"
 #include <sys/resource.h>
 
 static int fd, dev;
 static uint32_t dev_id;
 
-/* A device's own node; skips where the kernel has none */
-static int open_node(const char *bdf)
-{
-	char path[128], *list, *end;
-	int n;
-
-	bind_vfio(bdf);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
-	list = x_list(path);
-	end = list ? strchr(list, '\n') : NULL;
-	if (!end)
-		test_skip("devices have no nodes of their own here");
-	*end = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", list);
-	free(list);
-	n = x_open(path, O_RDWR);
-	if (n < 0)
-		test_skip("devices have no nodes of their own here");
-	return n;
-}
-
-static int bind(int device, int iommufd, uint32_t *id)
-{
-	struct vfio_device_bind_iommufd b = { .argsz = sizeof(b), .iommufd = iommufd };
-	int rc = x_ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &b);
-
-	*id = b.out_devid;
-	return rc;
-}
-
-static int attach_to(int device, uint32_t *pt)
-{
-	struct vfio_device_attach_iommufd_pt a = { .argsz = 12, .pt_id = *pt };
-	int rc = x_ioctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
-
-	*pt = a.pt_id;
-	return rc;
-}
-
 static int attach(uint32_t pt)
 {
-	return attach_to(dev, &pt);
+	return cdev_attach_to(dev, pt);
 }
 
 static int detach(void)
 {
-	struct vfio_device_detach_iommufd_pt d = { .argsz = 8 };
-
-	return x_ioctl(dev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d);
+	return cdev_detach(dev);
 }
 
 /* A context with the edu bound */
 static void begin(void)
 {
-	dev = open_node(EDU);
+	dev = cdev_take(EDU);
 	fd = iommu_open();
-	EXPECT_OK(bind(dev, fd, &dev_id));
+	EXPECT_OK(cdev_bind_flags(dev, fd, sizeof(struct vfio_device_bind_iommufd), 0, &dev_id));
 	/* An old Linux skips what a bus master may do: DMA must be on */
 	config_write(dev, 4, 2, config_read(dev, 4, 2) | 6);
 }
@@ -85,7 +44,7 @@ TEST(ids, "30:IFD-019 30:IFD-020 30:IFD-022 30:IFD-134 30:IFD-136", "what is in 
 	EXPECT_ERR(EBUSY, destroy(fd, dev_id));
 	EXPECT_ERR(ENOENT, attach(99));
 	EXPECT_ERR(EINVAL, attach(dev_id));
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT(pt != ioas && pt != dev_id);
 	EXPECT_ERR(EBUSY, destroy(fd, ioas));
 	EXPECT_ERR(EBUSY, destroy(fd, pt));
@@ -239,22 +198,22 @@ TEST(replace, "30:IFD-137 30:IFD-143", "attaching again replaces, or leaves the 
 	EXPECT_OK(ioas_map_at(fd, two, p + PAGE, PAGE, 0x20000));
 	EXPECT_OK(ioas_map_at(fd, two, p, PAGE, 0xfee01000));
 	old = one;
-	EXPECT_OK(attach_to(dev, &old));
+	EXPECT_OK(cdev_attach(dev, &old));
 	bar = x_mmap(NULL, region_size(dev, 0), PROT_READ | PROT_WRITE, MAP_SHARED, dev, 0);
 	EXPECT(bar != MAP_FAILED);
 	pt = two;
-	EXPECT_ERR(EADDRINUSE, attach_to(dev, &pt));
+	EXPECT_ERR(EADDRINUSE, cdev_attach(dev, &pt));
 	EXPECT_EQ(two, pt);
 	strcpy(p, "first");
 	edu_dma(bar, 0x10000, 0x40000, 8, 0);
 	EXPECT_OK(ioas_unmap_n(fd, two, 0xfee01000, PAGE));
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT_ERR(ENOENT, destroy(fd, old));
 	EXPECT_OK(destroy(fd, one));
 	edu_dma(bar, 0x40000, 0x20000, 8, 1);
 	EXPECT(strcmp(p + PAGE, "first") == 0);
 	old = pt;
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT_EQ(old, pt);
 }
 
@@ -279,16 +238,16 @@ TEST(manual, "30:IFD-021 30:IFD-022 30:IFD-013 30:IFD-151 30:IFD-152 30:IFD-153"
 	EXPECT_ERR(EOPNOTSUPP, hwpt_alloc(id, 0, &none));
 	EXPECT_ERR(EBUSY, destroy(fd, ioas));
 	pt = id;
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT_EQ(id, pt);
 	EXPECT_ERR(EBUSY, destroy(fd, id));
 	EXPECT_OK(detach());
 	pt = ioas;
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT(pt != id);
 	other = pt;
 	pt = id;
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT_ERR(ENOENT, destroy(fd, other));
 	EXPECT_OK(detach());
 	EXPECT_OK(destroy(fd, id));
@@ -406,7 +365,7 @@ TEST(no_dirty, "30:IFD-160 30:IFD-166", "an HWPT without dirty tracking says so,
 	pt = ioas_alloc(fd);
 	s.hwpt_id = pt;
 	EXPECT_ERR(ENOENT, x_ioctl(fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &s));
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	s.hwpt_id = g.hwpt_id = pt;
 	EXPECT_ERR(EOPNOTSUPP, x_ioctl(fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &s));
 	EXPECT_ERR(EINVAL, x_ioctl(fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &g));
@@ -431,7 +390,7 @@ TEST(invalidate, "30:IFD-157", "a paging HWPT has nothing to invalidate")
 
 	begin();
 	pt = ioas_alloc(fd);
-	EXPECT_OK(attach_to(dev, &pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	n.hwpt_id = pt;
 	EXPECT_ERR(EINVAL, x_ioctl(fd, IOMMU_HWPT_INVALIDATE, &n));
 	EXPECT_EQ(0, n.entry_num);
@@ -469,7 +428,7 @@ TEST(fault_queue, "30:IFD-154 30:IFD-168 30:IFD-169 30:IFD-171", "a fault queue 
 	a.fault_id = f.out_fault_id;
 	EXPECT_OK(x_ioctl(fd, IOMMU_HWPT_ALLOC, &a));
 	pt = a.out_hwpt_id;
-	EXPECT_ERR(ENODEV, attach_to(dev, &pt));
+	EXPECT_ERR(ENODEV, cdev_attach(dev, &pt));
 	EXPECT_OK(x_close((int)f.out_fault_fd));
 	EXPECT_ERR(EBUSY, destroy(fd, f.out_fault_id));
 	EXPECT_OK(destroy(fd, a.out_hwpt_id));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Virtual functions of a physical one that vfio-pci has: their number, their drivers, the token that opens them. */
-#include "abi.h"
+#include "cdev.h"
 
 #define IGB_SYS "/sys/bus/pci/devices/" IGB "/"
 #define VF0     "0000:01:10.0"
@@ -185,6 +185,36 @@ TEST(feature, "10:FEA-11 20:SRV-09 20:SRV-10", "the token feature sets, and neve
 	v = EXPECT_OK(get(vf, VF0 " vf_token=" TOKEN));
 	EXPECT_ERR(ENOTTY, set_token(v, VFIO_DEVICE_FEATURE_SET, token));
 	EXPECT_ERR(ENOTTY, set_token(open_device(EDU).device, VFIO_DEVICE_FEATURE_SET, token));
+}
+
+static int bind_token(int device, int ctx, const uint8_t *uuid)
+{
+	struct vfio_device_bind_iommufd b = { .argsz = sizeof(b), .iommufd = ctx, .token_uuid_ptr = (uintptr_t)uuid,
+					      .flags = uuid ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0 };
+
+	return x_ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &b);
+}
+
+TEST(bound, "20:SRV-07 20:SRV-09 30:IFD-189", "by their own nodes: BIND of the physical function sets the token, BIND of a virtual one asks for it")
+{
+	static const uint8_t other[16] = { 1, 2, 3 };
+	int pf, vf, ctx = iommu_open();
+
+	begin_with("1");
+	pf = cdev_take(IGB);
+	vf = cdev_take(VF0);
+	EXPECT_OK(bind_token(pf, ctx, token));
+	EXPECT_ERR(EACCES, bind_token(vf, ctx, NULL));
+	EXPECT_ERR(EACCES, bind_token(vf, ctx, other));
+	EXPECT_ERR(EFAULT, bind_token(vf, ctx, (void *)8));
+	EXPECT_OK(set_token(pf, VFIO_DEVICE_FEATURE_SET, other));
+	EXPECT_ERR(EACCES, bind_token(vf, ctx, token));
+	EXPECT_OK(bind_token(vf, ctx, other));
+	EXPECT_OK(x_close(pf));
+	pf = cdev_take(IGB);
+	EXPECT_ERR(EACCES, bind_token(pf, ctx, NULL));
+	EXPECT_ERR(EACCES, bind_token(pf, ctx, token));
+	EXPECT_OK(bind_token(pf, ctx, other));
 }
 
 TEST(name, "20:SRV-12 20:SRV-13 20:SRV-16", "a token for a plain device, a bad one, two, or another option: EINVAL")

@@ -200,6 +200,11 @@ static int device_match(struct vfio_device *vdev, const char *text)
 	return rc ? rc : 1;
 }
 
+static int device_token(struct vfio_device *vdev, const uint8_t *uuid)
+{
+	return vfio_pci_token_check(vfio_pci_device_of(vdev), uuid);
+}
+
 static long device_reset(struct vfio_pci_device *v, struct task *t, uva_t arg)
 {
 	return vfio_pci_function_reset(v);
@@ -241,6 +246,7 @@ static const struct vfio_device_ops vfio_pci_device_ops = {
 	.open = vfio_pci_device_open,
 	.close = vfio_pci_device_close,
 	.match = device_match,
+	.token = device_token,
 	.ioctl = device_ioctl,
 	.read = vfio_pci_device_read,
 	.write = vfio_pci_device_write,

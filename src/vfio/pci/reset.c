@@ -6,9 +6,8 @@
  * waits. The device lock keeps a reset apart from binding; it is outermost in order, and so only tried here.
  *
  * A hot reset concerns functions that other drivers may own. It is allowed when each of them is a vfio-pci
- * device of this set and the caller shows the groups of all. Locks of several devices are only tried.
- *
- * Devices opened without a group (the cdev: count 0, device ids) come with iommufd.
+ * device of this set and the caller shows the groups of all, or, bound to an iommufd by its own node, that iommufd owns
+ * all. Locks of several devices are only tried.
  */
 #include "vfio/pci/priv.h"
 
@@ -99,7 +98,29 @@ static int dependent_fill(const struct pci_dev *d, struct vfio_pci_dependent_dev
 	return 0;
 }
 
-static int info_copy_out(struct task *t, uva_t arg, const struct vfio_pci_hot_reset_info *h, const struct scope *s)
+/* What the iommufd of @v has of a function: its id there, or VFIO_PCI_DEVID_OWNED or _NOT_OWNED. */
+static uint32_t owned_id(struct vfio_pci_device *v, struct pci_dev *d)
+{
+	SCOPED_LOCK(&v->vp->lock);
+	return set_member_locked(v, d) ? (uint32_t)vfio_device_owned_id(&v->vdev, d->iommu) : VFIO_PCI_DEVID_NOT_OWNED;
+}
+
+static void info_by_id(struct vfio_pci_device *v, const struct scope *s, struct vfio_pci_hot_reset_info *h,
+		       struct vfio_pci_dependent_device *list)
+{
+	SCOPED_LOCK(vfio_set_lock(&v->vdev));
+	if (!vfio_device_is_cdev(&v->vdev))
+		return;
+	h->flags = VFIO_PCI_HOT_RESET_FLAG_DEV_ID | VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+	for (unsigned i = 0; i < s->n; i++) {
+		list[i].group_id = owned_id(v, s->dev[i]);
+		if (list[i].group_id == VFIO_PCI_DEVID_NOT_OWNED)
+			h->flags &= ~VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+	}
+}
+
+static int info_copy_out(struct vfio_pci_device *v, struct task *t, uva_t arg, struct vfio_pci_hot_reset_info *h,
+			 const struct scope *s)
 {
 	AUTO_FREE struct vfio_pci_dependent_device *list = calloc(s->n + 1, sizeof(*list));
 
@@ -111,6 +132,7 @@ static int info_copy_out(struct task *t, uva_t arg, const struct vfio_pci_hot_re
 		if (rc)
 			return rc;
 	}
+	info_by_id(v, s, h, list);
 	if (task_copy_out(t, arg + sizeof(*h), list, s->n * sizeof(*list)))
 		return -EFAULT;
 	return task_copy_out(t, arg, h, sizeof(*h));
@@ -129,7 +151,7 @@ long vfio_pci_hot_reset_info(struct vfio_pci_device *v, struct task *t, uva_t ar
 		h.flags = 0;
 		h.count = s.n;
 		if ((h.argsz - sizeof(h)) / sizeof(struct vfio_pci_dependent_device) >= s.n)
-			rc = info_copy_out(t, arg, &h, &s);
+			rc = info_copy_out(v, t, arg, &h, &s);
 		else
 			rc = task_copy_out(t, arg, &h, sizeof(h)) ? -EFAULT : -ENOSPC;
 	}
@@ -210,7 +232,7 @@ static bool scope_is_set_locked(struct vfio_pci_device *v, const struct scope *s
 
 /* ---- PCI_HOT_RESET ---- */
 
-/* The groups the caller shows. The files are held, so that the groups stay what they are. */
+/* The groups the caller shows, none for an iommufd. The files are held, so that the groups stay what they are. */
 struct proof {
 	struct file **file;
 	struct iommu_group **group;
@@ -248,8 +270,12 @@ static int proof_init(struct proof *p, struct task *t, uva_t fds, unsigned count
 	return 0;
 }
 
-static bool proof_has(const struct proof *p, const struct iommu_group *g)
+static bool proof_has(struct vfio_pci_device *v, const struct proof *p, struct pci_dev *d)
 {
+	struct iommu_group *g = iommu_dev_group(d->iommu);
+
+	if (p->n == 0)
+		return vfio_device_owned_id(&v->vdev, d->iommu) >= 0;
 	for (unsigned i = 0; i < p->n; i++) {
 		if (p->group[i] == g)
 			return true;
@@ -266,7 +292,7 @@ static int hot_reset_proven(struct vfio_pci_device *v, struct scope *s, const st
 	if (!scope_is_set_locked(v, s))
 		return -EINVAL;
 	TAILQ_FOREACH(m, &v->set->members, link) {
-		if (!proof_has(p, iommu_dev_group(m->pdev->iommu)))
+		if (!proof_has(v, p, m->pdev))
 			return -EINVAL;
 	}
 	return set_reset_locked(v, s);
@@ -286,6 +312,13 @@ static int hot_reset_scope(struct vfio_pci_device *v, struct task *t, uva_t arg,
 	return rc;
 }
 
+/* For good, as long as it is open. */
+static bool opened_by_cdev(struct vfio_pci_device *v)
+{
+	SCOPED_LOCK(vfio_set_lock(&v->vdev));
+	return vfio_device_is_cdev(&v->vdev);
+}
+
 long vfio_pci_hot_reset(struct vfio_pci_device *v, struct task *t, uva_t arg)
 {
 	struct vfio_pci_hot_reset h;
@@ -294,7 +327,7 @@ long vfio_pci_hot_reset(struct vfio_pci_device *v, struct task *t, uva_t arg)
 
 	if (rc)
 		return rc;
-	if (h.flags || !h.count)
+	if (h.flags || !h.count != opened_by_cdev(v))
 		return -EINVAL;
 	rc = scope_init(v, &s);
 	if (!rc)

@@ -230,7 +230,7 @@ static void device_files(void **state)
 	c->fds[fd]->ops->fdinfo(c->fds[fd], text, sizeof(text));
 	assert_string_equal(text, "vfio-device-syspath: /sys/devices/test/a\n");
 	assert_rc(sys_ioctl_u(c, fd, VFIO_DEVICE_RESET, 0), 0);
-	assert_rc(sys_ioctl_u(c, fd, VFIO_DEVICE_BIND_IOMMUFD, 0), -ENOTTY);
+	assert_rc(sys_ioctl_u(c, fd, VFIO_DEVICE_BIND_IOMMUFD, 0), -EFAULT);
 	assert_rc(sys_ioctl_u(c, fd, VFIO_GROUP_GET_STATUS, 0), -ENOTTY);
 	sys_close(c, fd);
 	assert_int_equal(d->closes, 0);
