@@ -17,7 +17,7 @@
 #include <sys/sysmacros.h>
 
 #define MISC_MAJOR 10
-#define MISC_MINOR 125 /* where Linux numbers its misc devices by itself, it begins around here */
+#define MISC_MINOR 258 /* Linux gives it any from 256 on */
 
 #define PARAMETERS "/sys/module/iommufd/parameters"
 
