@@ -64,6 +64,11 @@ int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out)
 	return iommu_domain_take(d->iommu, IOMMU_PAGING, d->unit, out);
 }
 
+int iommu_domain_create_for(struct iommu *iommu, const struct iommu_unit *unit, struct iommu_domain **out)
+{
+	return iommu_domain_take(iommu, IOMMU_PAGING, unit, out);
+}
+
 int iommu_group_domain_create(struct iommu_group *g, struct iommu_domain **out)
 {
 	struct iommu_dev *d;

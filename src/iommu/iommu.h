@@ -136,6 +136,8 @@ void iommu_group_owner(struct iommu_group *g, unsigned *count, void **owner);
 
 /** iommu_domain_create - an empty paging domain for devices like @d. -ENODEV no IOMMU; -ENOMEM */
 int iommu_domain_create(struct iommu_dev *d, struct iommu_domain **out);
+/** iommu_domain_create_for - the same for devices behind units like @unit, which is borrowed. -ENOMEM */
+int iommu_domain_create_for(struct iommu *iommu, const struct iommu_unit *unit, struct iommu_domain **out);
 /** iommu_group_domain_create - an empty paging domain for the members of @g. -ENODEV it has none; -ENOMEM */
 int iommu_group_domain_create(struct iommu_group *g, struct iommu_domain **out);
 /** iommu_domain_destroy - nothing may be attached; mappings that are left go with it; NULL is fine */

@@ -26,27 +26,44 @@ static struct iommufd_group *group_find_locked(struct iommufd_ctx *ctx, struct i
 	return RB_FIND(iommufd_groups, &ctx->groups, &key);
 }
 
+static struct iommufd_group *group_new(struct iommu_group *g)
+{
+	struct iommufd_group *ig = calloc(1, sizeof(*ig));
+
+	if (!ig)
+		return NULL;
+	ig->iommu = g;
+	mutex_init(&ig->lock, RANK_IOMMUFD_GROUP);
+	LIST_INIT(&ig->attached);
+	LIST_INIT(&ig->devices);
+	return ig;
+}
+
+static void group_free(struct iommufd_group *ig)
+{
+	mutex_fini(&ig->lock);
+	free(ig);
+}
+
 /* The group of a device that is being bound; takes over the reference on @g. NULL: no memory */
 static struct iommufd_group *group_get(struct iommufd_ctx *ctx, struct iommu_group *g)
 {
-	struct iommufd_group *new = calloc(1, sizeof(*new)), *ig;
+	struct iommufd_group *new = group_new(g), *ig;
 
 	mutex_lock(&ctx->lock);
 	ig = group_find_locked(ctx, g);
 	if (!ig && new) {
 		ig = new;
-		ig->iommu = iommu_group_get(g);
-		mutex_init(&ig->lock, RANK_IOMMUFD_GROUP);
-		LIST_INIT(&ig->attached);
-		LIST_INIT(&ig->devices);
 		RB_INSERT(iommufd_groups, &ctx->groups, ig);
-		new = NULL;
 	}
 	if (ig)
 		ig->bound++;
 	mutex_unlock(&ctx->lock);
-	free(new);
-	iommu_group_put(g);
+	if (ig != new || !new) {
+		if (new)
+			group_free(new);
+		iommu_group_put(g);
+	}
 	return ig;
 }
 
@@ -56,15 +73,14 @@ static void group_put(struct iommufd_ctx *ctx, struct iommufd_group *ig)
 
 	mutex_lock(&ctx->lock);
 	last = --ig->bound == 0;
-	if (last)
+	if (last && ig->iommu)
 		RB_REMOVE(iommufd_groups, &ctx->groups, ig);
 	mutex_unlock(&ctx->lock);
 	if (!last)
 		return;
 	assert(!ig->hwpt && LIST_EMPTY(&ig->attached));
 	iommu_group_put(ig->iommu);
-	mutex_fini(&ig->lock);
-	free(ig);
+	group_free(ig);
 }
 
 bool iommufd_ctx_has_group(struct iommufd_ctx *ctx, struct iommu_group *g)
@@ -109,24 +125,23 @@ static int check_hardware(struct iommufd_ctx *ctx, struct iommu_dev *d, struct i
 	return unit->msi_isolated || atomic_load(&ctx->fd->unsafe_interrupts) ? 0 : -EPERM;
 }
 
-int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
+static bool has_hardware(const struct iommufd_device *idev)
 {
-	struct iommu_group *g = iommu_dev_group_get(d);
-	struct iommufd_device *idev;
-	int rc = check_hardware(ctx, d, g);
+	return idev->group->iommu != NULL;
+}
 
-	if (rc) {
-		iommu_group_put(g);
-		return rc;
-	}
-	idev = calloc(1, sizeof(*idev));
-	if (!idev) {
-		iommu_group_put(g);
-		return -ENOMEM;
-	}
+/* The rest of a bind; takes over the use of @ig (NULL: there was no memory for it). */
+static int bind_in(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_group *ig, struct iommufd_device **out)
+{
+	struct iommufd_device *idev = calloc(1, sizeof(*idev));
+	int rc = -ENOMEM;
+
+	if (!idev || !ig)
+		goto err_group;
 	idev->iommu = d;
-	idev->group = group_get(ctx, g);
-	rc = idev->group ? iommu_dev_claim(d, ctx) : -ENOMEM;
+	idev->unit = ig->iommu ? iommu_dev_unit(d) : &iommufd_noiommu_unit;
+	idev->group = ig;
+	rc = has_hardware(idev) ? iommu_dev_claim(d, ctx) : 0;
 	if (rc)
 		goto err_group;
 	rc = iommufd_object_reserve(ctx, IOMMUFD_DEVICE, &idev->obj);
@@ -134,20 +149,51 @@ int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iom
 		goto err_release;
 	idev->obj.users = 1;
 	mutex_lock(&ctx->lock);
-	LIST_INSERT_HEAD(&idev->group->devices, idev, bound);
+	LIST_INSERT_HEAD(&ig->devices, idev, bound);
 	mutex_unlock(&ctx->lock);
 	iommufd_ctx_get(ctx);
-	*id = idev->obj.id;
 	*out = idev;
 	iommufd_object_publish(&idev->obj);
 	return 0;
 
 err_release:
-	iommu_dev_release(d);
+	if (has_hardware(idev))
+		iommu_dev_release(d);
 err_group:
-	if (idev->group)
-		group_put(ctx, idev->group);
+	if (ig)
+		group_put(ctx, ig);
 	free(idev);
+	return rc;
+}
+
+int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
+{
+	struct iommu_group *g = iommu_dev_group_get(d);
+	int rc = check_hardware(ctx, d, g);
+
+	if (rc) {
+		iommu_group_put(g);
+		return rc;
+	}
+	rc = bind_in(ctx, d, group_get(ctx, g), out);
+	if (!rc)
+		*id = (*out)->obj.id;
+	return rc;
+}
+
+int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
+{
+	struct iommufd_group *ig;
+	int rc;
+
+	if (iommu_dev_unit(d) || !ctx->fd->noiommu)
+		return -EINVAL;
+	ig = group_new(NULL);
+	if (ig)
+		ig->bound = 1;
+	rc = bind_in(ctx, d, ig, out);
+	if (!rc)
+		*id = (*out)->obj.id;
 	return rc;
 }
 
@@ -160,7 +206,8 @@ void iommufd_device_unbind(struct iommufd_device *idev)
 	mutex_lock(&ctx->lock);
 	LIST_REMOVE(idev, bound);
 	mutex_unlock(&ctx->lock);
-	iommu_dev_release(idev->iommu);
+	if (has_hardware(idev))
+		iommu_dev_release(idev->iommu);
 	group_put(ctx, idev->group);
 	free(idev);
 	iommufd_ctx_put(ctx);
@@ -234,7 +281,11 @@ static void unreserve(struct iopt *t, const struct iommufd_device *idev)
 /* What the iommu layer does not look at: whether the hardware can do what the HWPT promises. */
 static bool suits(const struct iommufd_hwpt *hwpt, const struct iommufd_device *idev)
 {
-	return !hwpt->dirty || iommu_dev_unit(idev->iommu)->dirty;
+	const struct iommu_unit *made_for = iommu_domain_unit(hwpt->domain);
+
+	if ((made_for == &iommufd_noiommu_unit) != !has_hardware(idev))
+		return false;
+	return !hwpt->dirty || idev->unit->dirty;
 }
 
 static int attach_locked(struct iommufd_device *idev, struct iommufd_hwpt *hwpt)
@@ -251,7 +302,7 @@ static int attach_locked(struct iommufd_device *idev, struct iommufd_hwpt *hwpt)
 		return rc;
 	if (hwpt->fault)
 		rc = -ENODEV; /* the device makes no page requests */
-	else if (!ig->hwpt)
+	else if (!ig->hwpt && ig->iommu)
 		rc = iommu_group_attach(ig->iommu, hwpt->domain);
 	if (rc) {
 		unreserve(&hwpt->ioas->iopt, idev);
@@ -316,7 +367,10 @@ static int replace_locked(struct iommufd_device *idev, struct iommufd_hwpt *hwpt
 		rc = reserve_all(ig, to);
 	if (rc)
 		return rc;
-	rc = hwpt->fault ? -ENODEV : iommu_group_replace(ig->iommu, hwpt->domain);
+	if (hwpt->fault)
+		rc = -ENODEV;
+	else if (ig->iommu)
+		rc = iommu_group_replace(ig->iommu, hwpt->domain);
 	if (rc) {
 		if (elsewhere)
 			unreserve_all(ig, to);
@@ -376,7 +430,7 @@ static int change_to_new(struct iommufd_device *idev, struct iommufd_ioas *ioas,
 		rc = reserve(&ioas->iopt, idev);
 	if (rc)
 		return rc;
-	rc = iommufd_hwpt_create(ioas, idev->iommu, true, &hwpt);
+	rc = iommufd_hwpt_create(ioas, idev, true, &hwpt);
 	unreserve(&ioas->iopt, idev);
 	if (rc)
 		return rc;
@@ -447,7 +501,8 @@ void iommufd_device_detach(struct iommufd_device *idev)
 	LIST_REMOVE(idev, link);
 	idev->attached = false;
 	if (LIST_EMPTY(&ig->attached)) {
-		iommu_group_detach(ig->iommu);
+		if (ig->iommu)
+			iommu_group_detach(ig->iommu);
 		ig->hwpt = NULL;
 	}
 	unreserve(&hwpt->ioas->iopt, idev);

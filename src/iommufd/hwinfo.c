@@ -77,7 +77,7 @@ int iommufd_hw_info_ioctl(struct ucmd *u)
 	idev = iommufd_device_visit(u->ctx, a->dev_id);
 	if (!idev)
 		return -ENOENT;
-	rc = hw_info(u, a, iommu_dev_unit(idev->iommu));
+	rc = idev->unit == &iommufd_noiommu_unit ? -EOPNOTSUPP : hw_info(u, a, idev->unit);
 	iommufd_device_leave(idev);
 	return rc;
 }

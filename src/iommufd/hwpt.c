@@ -14,7 +14,7 @@
 
 /* ---- life ---- */
 
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommu_dev *d, bool automatic, struct iommufd_hwpt **out)
+int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic, struct iommufd_hwpt **out)
 {
 	struct iommufd_hwpt *hwpt = calloc(1, sizeof(*hwpt));
 	int rc;
@@ -24,7 +24,7 @@ int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommu_dev *d, bool aut
 	rc = iommufd_object_reserve(ioas->obj.ctx, IOMMUFD_HWPT, &hwpt->obj);
 	if (rc)
 		goto err_free;
-	rc = iommu_domain_create(d, &hwpt->domain);
+	rc = iommu_domain_create_for(ioas->obj.ctx->fd->iommu, idev->unit, &hwpt->domain);
 	if (rc)
 		goto err_abandon;
 	/* From the beginning: whatever is mapped later is snooped. */
@@ -124,7 +124,7 @@ static int check_paging(const struct iommu_hwpt_alloc *a, const struct iommu_uni
 {
 	const bool nest = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 
-	if (a->flags & ~PAGING_FLAGS)
+	if ((a->flags & ~PAGING_FLAGS) || (a->flags && unit == &iommufd_noiommu_unit))
 		return -EOPNOTSUPP;
 	if ((a->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) && !unit->dirty)
 		return -EOPNOTSUPP;
@@ -155,11 +155,11 @@ static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iomm
 {
 	struct iommu_hwpt_alloc *a = u->cmd;
 	struct iommufd_hwpt *hwpt;
-	int rc = check_paging(a, iommu_dev_unit(idev->iommu));
+	int rc = check_paging(a, idev->unit);
 
 	if (rc)
 		return rc;
-	rc = iommufd_hwpt_create(ioas, idev->iommu, false, &hwpt);
+	rc = iommufd_hwpt_create(ioas, idev, false, &hwpt);
 	if (rc)
 		return rc;
 	hwpt->nest_parent = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;

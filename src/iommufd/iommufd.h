@@ -12,7 +12,8 @@
  *	ATTACH           iommufd_device_attach() the first time, iommufd_device_replace() later
  *	DETACH           iommufd_device_detach()
  *	close            iommufd_device_detach() when attached, iommufd_device_unbind()
- *	SET_CONTAINER    iommufd_compat_ioas_create(); GET_DEVICE_FD: bind, iommufd_compat_ioas_id(), attach
+ *	SET_CONTAINER    iommufd_compat_ioas_create() or, for a No-IOMMU group, iommufd_compat_set_noiommu()
+ *	GET_DEVICE_FD    bind, iommufd_compat_ioas_id(), attach at the device's first open
  *
  * Spec: 30. Errors are those of the ioctl that the call serves.
  */
@@ -75,6 +76,12 @@ int iommufd_compat_set_noiommu(struct iommufd_ctx *ctx);
  * -EBUSY a domain is attached without claim, or a member is being reset; -ENOMEM
  */
 int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id);
+/**
+ * iommufd_device_bind_noiommu - the same for a device without IOMMU: nobody's DMA is claimed, and attaching it only pins
+ * what is mapped, so that IOAS_NOIOMMU_GET_PA can say where it is. Who may open the device is the driver's to ask.
+ * Return: 0; -EINVAL it has an IOMMU, or the kernel was built without No-IOMMU mode; -ENOMEM
+ */
+int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id);
 /** iommufd_device_unbind - it is not attached (any more); waits for ioctls that name it; the group's last gives it back */
 void iommufd_device_unbind(struct iommufd_device *idev);
 struct iommufd_ctx *iommufd_device_ctx(struct iommufd_device *idev); /* borrowed */

@@ -402,6 +402,24 @@ uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t lengt
 	return n;
 }
 
+uint64_t iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out)
+{
+	struct cursor c;
+	uint64_t n = 0;
+
+	SCOPED_LOCK(&p->lock);
+	cursor_begin(&c, p, at);
+	*out = cursor_phys(&c);
+	while (n < length && cursor_phys(&c) == *out + n) {
+		uint64_t step = MIN(cursor_room(&c), length - n);
+
+		n += step;
+		if (n < length)
+			cursor_step(&c, p, step);
+	}
+	return n;
+}
+
 /* ---- copying ---- */
 
 /* Are all pages of it pinned? */

@@ -116,7 +116,7 @@ int iommufd_viommu_alloc_ioctl(struct ucmd *u);   /* unbuilt.c */
 int iommufd_vdevice_alloc_ioctl(struct ucmd *u);
 int iommufd_veventq_alloc_ioctl(struct ucmd *u);
 int iommufd_hw_queue_alloc_ioctl(struct ucmd *u);
-int iommufd_get_pa_ioctl(struct ucmd *u);
+int iommufd_get_pa_ioctl(struct ucmd *u);         /* noiommu.c */
 
 /* ---- address spaces (ioas.c) ---- */
 
@@ -137,6 +137,8 @@ static inline void iommufd_ioas_leave(struct iommufd_ioas *ioas)
 	iommufd_object_leave(&ioas->obj);
 }
 
+struct iommufd_device;
+
 /* ---- HWPTs (hwpt.c): one domain, that shows an address space ---- */
 
 struct iommufd_hwpt {
@@ -150,11 +152,13 @@ struct iommufd_hwpt {
 	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] */
 };
 
+/** iommufd_noiommu_unit - what stands in the place of hardware for devices without: all addresses, and no translation */
+extern const struct iommu_unit iommufd_noiommu_unit;
 /**
- * iommufd_hwpt_create - for devices like @d; reserved, and visited when @automatic is set, not published
+ * iommufd_hwpt_create - for devices like @idev; reserved, and visited when @automatic is set, not published
  * Shows all of the address space. Return: 0; -EINVAL; -EADDRINUSE; -EFAULT; -ENOMEM
  */
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommu_dev *d, bool automatic, struct iommufd_hwpt **out);
+int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic, struct iommufd_hwpt **out);
 void iommufd_hwpt_abandon(struct iommufd_hwpt *hwpt);
 void iommufd_hwpt_publish(struct iommufd_hwpt *hwpt);
 /** iommufd_hwpt_next - the automatic HWPT after @prev (NULL: the first), visited; @prev is left. NULL: none */
@@ -165,7 +169,7 @@ struct iommufd_hwpt *iommufd_hwpt_next(struct iommufd_ioas *ioas, struct iommufd
 /* A group with bound devices of one context. */
 struct iommufd_group {
 	RB_ENTRY(iommufd_group) node;     /* [ctx->lock] */
-	struct iommu_group *iommu;        /* [I] with a reference */
+	struct iommu_group *iommu;        /* [I] with a reference; NULL: of one device without IOMMU */
 	unsigned bound;                   /* [ctx->lock] devices */
 	struct mutex lock;                /* RANK_IOMMUFD_GROUP */
 	struct iommufd_hwpt *hwpt;        /* [lock] what it is attached to, used once for each device; NULL: none */
@@ -176,6 +180,7 @@ struct iommufd_group {
 struct iommufd_device {
 	struct iommufd_object obj;        /* used by the binding, and by the attachment */
 	struct iommu_dev *iommu;          /* [I] */
+	const struct iommu_unit *unit;    /* [I] */
 	struct iommufd_group *group;      /* [I] */
 	bool attached;                    /* [group->lock] */
 	LIST_ENTRY(iommufd_device) link;  /* [group->lock] of the attached */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests for hardware that no unit of ours is: virtual IOMMUs, and none at all. They answer as on a Linux whose IOMMU
+ * Requests for hardware that no unit of ours is: virtual IOMMUs. They answer as on a Linux whose IOMMU
  * drivers offer none of it: what is wrong with the arguments first, then that it is not supported, or that there is no
- * such object, as none can be made. Spec: 30, 3, 6.8, 11.
+ * such object, as none can be made. Spec: 30, 3 and 11.
  */
 #include "iommufd/priv.h"
 
@@ -45,10 +45,4 @@ int iommufd_hw_queue_alloc_ioctl(struct ucmd *u)
 	if (!a->length)
 		return -EINVAL;
 	return a->nesting_parent_iova + (a->length - 1) < a->nesting_parent_iova ? -EOVERFLOW : -ENOENT;
-}
-
-/* As where the kernel was built without it. */
-int iommufd_get_pa_ioctl(struct ucmd *u)
-{
-	return -EOPNOTSUPP;
 }
