@@ -28,6 +28,10 @@ enum lock_rank {
 	RANK_TYPE1_DEVICES,  /* vfio: devices of an instance that are told of unmaps; held over their callback */
 	RANK_VFIO_EMULATED,  /* vfio/emulated: one device */
 	RANK_TYPE1,          /* vfio: one type1 instance */
+	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
+	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
+	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
+	RANK_CONFIG,         /* vfio/pci: virtual config space */
 	RANK_IOMMUFD_IOAS,   /* iommufd: HWPTs of an IOAS; held while one is tried for a device */
 	RANK_IOMMUFD_GROUP,  /* iommufd: what a group is attached to */
 	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
@@ -36,10 +40,6 @@ enum lock_rank {
 	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */
 	RANK_IOMMUFD,        /* iommufd: objects by id */
 	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */
-	RANK_IRQ,            /* vfio/pci: interrupt setup ("igate") */
-	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
-	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
-	RANK_CONFIG,         /* vfio/pci: virtual config space */
 	RANK_PCI_TOPO,       /* pci: lists of buses and functions; never held over a callback */
 	RANK_IOMMU_GROUP,    /* iommu: ownership, members, attached domain */
 	RANK_IOMMU_DOMAIN,   /* iommu: page table of one domain */

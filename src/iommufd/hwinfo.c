@@ -29,7 +29,7 @@ static uint32_t vtd_info(const struct iommu_unit *unit, struct iommu_hw_info_vtd
 /* As much as fits, and zeros behind it. */
 static int copy_info(struct ucmd *u, const struct iommu_hw_info *a, const void *data, uint32_t n)
 {
-	static const char zeros[256];
+	static const char zeros[4096];
 	uint32_t done = MIN(n, a->data_len);
 
 	if (task_copy_out(u->t, a->data_uptr, data, done))

@@ -91,7 +91,7 @@ int iommufd_ioas_ranges_ioctl(struct ucmd *u)
 	return room < (uint32_t)n ? -EMSGSIZE : 0;
 }
 
-#define ALLOWED_STEP 4096 /* ranges copied in at a time: a number made up costs no more memory than what is there */
+#define ALLOWED_STEP 4096 /* ranges copied in at a time: a number made up costs no more memory than good ranges do */
 
 static int copy_in_ranges(struct task *t, uva_t at, uint32_t n, struct iommu_iova_range **out)
 {
@@ -108,6 +108,12 @@ static int copy_in_ranges(struct task *t, uva_t at, uint32_t n, struct iommu_iov
 		if (task_copy_in(t, list + done, at + (uint64_t)done * sizeof(*list), step * sizeof(*list))) {
 			free(list);
 			return -EFAULT;
+		}
+		for (uint32_t i = done; i < done + step; i++) {
+			if (list[i].start >= list[i].last) {
+				free(list);
+				return -EINVAL;
+			}
 		}
 	}
 	*out = list;

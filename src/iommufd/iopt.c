@@ -187,10 +187,6 @@ static int by_start(const void *a, const void *b)
 
 int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		if (list[i].start >= list[i].last)
-			return -EINVAL;
-	}
 	if (n)
 		qsort(list, n, sizeof(*list), by_start);
 	for (unsigned i = 1; i < n; i++) {

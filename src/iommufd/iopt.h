@@ -91,7 +91,7 @@ void iopt_unreserve_locked(struct iopt *t, iova_t start, iova_t last);
 bool iopt_reserved_locked(const struct iopt *t, iova_t start, iova_t last);
 /** iopt_ranges - the holes of what is reserved, ascending. Returns how many, *@out is malloc'ed; -ENOMEM */
 int iopt_ranges(struct iopt *t, struct iommu_iova_range **out, uint64_t *align);
-/** iopt_allow - take the list (malloc'ed, taken over on success). -EINVAL; -EADDRINUSE */
+/** iopt_allow - take the list, none empty (malloc'ed, taken over on success). -EINVAL they overlap; -EADDRINUSE */
 int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n);
 
 /** iopt_aligned_locked - would all areas do with @align? 0; -EADDRINUSE */

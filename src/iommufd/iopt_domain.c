@@ -34,10 +34,16 @@ int iopt_area_show_locked(struct iopt *t, struct iopt_area *a)
 	return 0;
 }
 
-/* The whole space has no length that fits in 64 bits; no domain translates its last byte alone. */
 static void hide(struct iommu_domain *dom, iova_t start, iova_t last)
 {
-	iommu_unmap(dom, start, last - start == UINT64_MAX ? UINT64_MAX : last - start + 1);
+	const iova_t half = BIT64(63);
+
+	/* The length of the whole space does not fit in 64 bits. */
+	if (start == 0 && last == UINT64_MAX) {
+		iommu_unmap(dom, 0, half);
+		start = half;
+	}
+	iommu_unmap(dom, start, last - start + 1);
 }
 
 void iopt_hide_locked(struct iopt *t, iova_t start, iova_t last)

@@ -32,7 +32,7 @@ int ucopy_argsz(struct task *t, void *dst, uva_t src, size_t minsz)
 
 static int check_zeros(struct task *t, uva_t at, size_t n)
 {
-	char buf[256];
+	char buf[4096];
 
 	while (n) {
 		size_t chunk = MIN(n, sizeof(buf));

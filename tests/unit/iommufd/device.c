@@ -587,6 +587,21 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 	n = 1;
 	assert_int_equal(get_pa(ioas, 0xfee04000, &n, &phys), -ENOENT);
 	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_NEST_PARENT, &none), -EOPNOTSUPP);
+	/* The very ends of the address space */
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0, PAGE), 0);
+	assert_int_equal(lab_map(ioas, VA_SHARED + PAGE, -PAGE, PAGE), 0);
+	n = 2 * PAGE;
+	assert_int_equal(get_pa(ioas, -PAGE, &n, &phys), 0);
+	assert_int_equal(n, PAGE);
+	iommufd_device_detach(idev);
+	assert_int_equal(lab_pinned(), 0);
+	pt = ioas;
+	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(lab_pinned(), 6);
+	assert_int_equal(lab_unmap(ioas, 0, PAGE), 0);
+	assert_int_equal(lab_unmap(ioas, -PAGE, PAGE), 0);
+	n = 1;
+	assert_int_equal(get_pa(ioas, 0xfee01010, &n, &phys), 0);
 	/* Neither has the other's HWPT. */
 	assert_int_equal(attach_fails(ie, pt), -EINVAL);
 	assert_int_equal(lab_unmap(ioas, 0xfee00000, 4 * PAGE), 0);

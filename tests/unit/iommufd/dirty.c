@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which pages devices have written. */
 #include "iommufd_lab.h"
+#include "base/lock.h"
 
 static struct iommu_dev *dev;
 static struct iommufd_device *idev;
@@ -173,6 +174,44 @@ static void long_bitmaps(void **state)
 	end();
 }
 
+#define HUNTED 512 /* pages */
+static atomic_bool written;
+
+static void writer(void *arg)
+{
+	for (unsigned i = 0; i < 40 * HUNTED; i++) {
+		iova_t at = 0x200000 + (i * 37 % HUNTED) * PAGE;
+
+		lab_write(dev, at, 1);
+		if (i >= 39 * HUNTED)
+			lab_write(dev, at + 0x200000, i); /* each page of the second half once */
+	}
+	atomic_store(&written, true);
+}
+
+/* Whatever is written while bits are fetched and cleared is told sooner or later. */
+static void no_write_is_lost(void **state)
+{
+	unsigned char map[HUNTED * 2 / 8] = { 0 };
+	struct thread t;
+	bool last;
+
+	begin();
+	assert_int_equal(lab_option(IOMMU_OPTION_HUGE_PAGES, ioas, 0), 0);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x200000, 4 * MIB), 0);
+	assert_int_equal(track(hwpt, 1), 0);
+	atomic_store(&written, false);
+	assert_int_equal(thread_start(&t, "write", writer, NULL), 0);
+	do {
+		last = atomic_load(&written);
+		assert_int_equal(get(0, 0x200000, 4 * MIB, PAGE, map), 0);
+	} while (!last);
+	thread_join(&t);
+	for (unsigned i = 0; i < sizeof(map); i++)
+		assert_int_equal(map[i], 0xff);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +221,7 @@ int main(void)
 		T(large_pages_and_large_bits),
 		T(IFD_165_IFD_166_ranges),
 		T(long_bitmaps),
+		T(no_write_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
