@@ -6,23 +6,21 @@
 #define KNOWN_FLAGS IOMMU_HW_INFO_FLAG_INPUT_TYPE
 
 /* The registers of a VT-d unit, as far as they follow from what is known of it. */
-#define VTD_CAP_ND_64K       0x6ull             /* domain ids: 16 bits */
-#define VTD_CAP_SAGAW(width) ((width) > 48 ? 8ull << 8 : (width) > 39 ? 4ull << 8 : 2ull << 8)
+#define VTD_CAP              0x00d2008022000006ull /* as QEMU's: 16 bits of domain ids, where the fault registers are ... */
+#define VTD_CAP_SAGAW(width) ((width) > 48 ? 0xeull << 8 : (width) > 39 ? 6ull << 8 : 2ull << 8)
 #define VTD_CAP_MGAW(width)  ((uint64_t)((width) - 1) << 16)
 #define VTD_CAP_SLLPS_2M     BIT64(34)
 #define VTD_CAP_SLLPS_1G     BIT64(35)
-#define VTD_ECAP_C           BIT64(0)           /* coherent page walks */
-#define VTD_ECAP_QI          BIT64(1)
+#define VTD_ECAP             0xf00f42ull        /* queued invalidation, pass-through ... */
 #define VTD_ECAP_IR          BIT64(3)
 #define VTD_ECAP_SC          BIT64(7)           /* snooping can be forced */
 
 static uint32_t vtd_info(const struct iommu_unit *unit, struct iommu_hw_info_vtd *v)
 {
 	memset(v, 0, sizeof(*v));
-	v->cap_reg = VTD_CAP_ND_64K | VTD_CAP_SAGAW(unit->width) | VTD_CAP_MGAW(unit->width) |
+	v->cap_reg = VTD_CAP | VTD_CAP_SAGAW(unit->width) | VTD_CAP_MGAW(unit->width) |
 		     (unit->pgsizes & BIT64(21) ? VTD_CAP_SLLPS_2M : 0) | (unit->pgsizes & BIT64(30) ? VTD_CAP_SLLPS_1G : 0);
-	v->ecap_reg = VTD_ECAP_QI | (unit->coherent ? VTD_ECAP_C : 0) | (unit->msi_isolated ? VTD_ECAP_IR : 0) |
-		      (unit->enforce_coherency ? VTD_ECAP_SC : 0);
+	v->ecap_reg = VTD_ECAP | (unit->msi_isolated ? VTD_ECAP_IR : 0) | (unit->enforce_coherency ? VTD_ECAP_SC : 0);
 	return sizeof(*v);
 }
 

@@ -130,8 +130,8 @@ static int check_paging(const struct iommu_hwpt_alloc *a, const struct iommu_uni
 		return -EOPNOTSUPP;
 	if (nest && ((a->flags & IOMMU_HWPT_FAULT_ID_VALID) || !unit->nesting))
 		return -EOPNOTSUPP;
-	/* No unit has PASIDs, nor page tables that need to be told anything. */
-	return (a->flags & IOMMU_HWPT_ALLOC_PASID) || a->data_type != IOMMU_HWPT_DATA_NONE ? -EOPNOTSUPP : 0;
+	/* No unit's page tables need to be told anything. */
+	return a->data_type != IOMMU_HWPT_DATA_NONE ? -EOPNOTSUPP : 0;
 }
 
 /* The queue that an HWPT being made names. */
@@ -164,6 +164,7 @@ static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iomm
 		return rc;
 	hwpt->nest_parent = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	hwpt->dirty = a->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+	hwpt->pasid = a->flags & IOMMU_HWPT_ALLOC_PASID;
 	a->out_hwpt_id = hwpt->obj.id;
 	rc = name_fault(u, hwpt);
 	if (!rc)

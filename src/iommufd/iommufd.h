@@ -11,7 +11,7 @@
  *	BIND             iommufd_device_bind()     the reference on the context is the device's until unbind
  *	ATTACH           iommufd_device_attach() the first time, iommufd_device_replace() later
  *	DETACH           iommufd_device_detach()
- *	close            iommufd_device_detach() when attached, iommufd_device_unbind()
+ *	close            iommufd_device_detach() of whatever is attached, iommufd_device_unbind()
  *	SET_CONTAINER    iommufd_compat_ioas_create() or, for a No-IOMMU group, iommufd_compat_set_noiommu()
  *	GET_DEVICE_FD    bind, iommufd_compat_ioas_id(), attach at the device's first open
  *
@@ -87,21 +87,25 @@ void iommufd_device_unbind(struct iommufd_device *idev);
 struct iommufd_ctx *iommufd_device_ctx(struct iommufd_device *idev); /* borrowed */
 uint32_t iommufd_device_id(struct iommufd_device *idev);
 
+#define IOMMUFD_NO_PASID 0
 /**
  * iommufd_device_attach - put a device that is not attached into an address space
+ * @pasid: IOMMUFD_NO_PASID, or one of the address spaces that a device tells apart by itself. Each is attached, replaced
+ *         and detached on its own; all must be detached before unbind. No unit translates them
  * @pt_id: an IOAS or HWPT; on success the id of the HWPT in use
- * Return: 0; -ENOENT no such id; -EINVAL another type, does not suit the device, or the group uses another HWPT;
- * -EBUSY attached already; -EADDRINUSE what is mapped or allowed is reserved for the device; -EFAULT, -ENOMEM pins
+ * Return: 0; -ENOENT no such id; -EINVAL another type, does not suit the device, the group uses another HWPT, or only
+ * one of the HWPTs of the group is fit for PASIDs; -EBUSY attached already; -EADDRINUSE what is mapped or allowed is
+ * reserved for the device; -ENODEV its page requests are wanted; -EFAULT, -ENOMEM pins
  */
-int iommufd_device_attach(struct iommufd_device *idev, uint32_t *pt_id);
+int iommufd_device_attach(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id);
 /**
  * iommufd_device_replace - the same for a device that is attached: its whole group moves, and is never in any domain
  * but the old and the new one. On failure nothing has changed. -EINVAL also: it is not attached
  */
-int iommufd_device_replace(struct iommufd_device *idev, uint32_t *pt_id);
+int iommufd_device_replace(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id);
 /** iommufd_device_detach - its DMA is blocked again; an automatic HWPT goes with its last device. Not attached: nothing */
-void iommufd_device_detach(struct iommufd_device *idev);
-bool iommufd_device_attached(struct iommufd_device *idev);
+void iommufd_device_detach(struct iommufd_device *idev, uint32_t pasid);
+bool iommufd_device_attached(struct iommufd_device *idev, uint32_t pasid);
 
 /**
  * iommufd_ctx_has_group - is any device of the group bound to the context? For hot reset

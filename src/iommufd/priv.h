@@ -148,6 +148,7 @@ struct iommufd_hwpt {
 	bool enforces_coherency;          /* [I] */
 	bool nest_parent;                 /* [I] */
 	bool dirty;                       /* [I] can track */
+	bool pasid;                       /* [I] fit for PASIDs, and to be beside them */
 	struct iommufd_object *fault;     /* [I] used; where page requests would go; NULL: nowhere */
 	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] */
 };
@@ -166,27 +167,42 @@ struct iommufd_hwpt *iommufd_hwpt_next(struct iommufd_ioas *ioas, struct iommufd
 
 /* ---- devices (device.c) ---- */
 
+/* What a group is attached to, without PASID or with one. All by the group's lock. */
+struct iommufd_slot {
+	RB_ENTRY(iommufd_slot) node;
+	uint32_t pasid;
+	struct iommufd_hwpt *hwpt;        /* used once for each device */
+	LIST_HEAD(, iommufd_attachment) devices;
+};
+
+struct iommufd_attachment {
+	struct iommufd_device *idev;      /* used */
+	LIST_ENTRY(iommufd_attachment) link;
+};
+
 /* A group with bound devices of one context. */
 struct iommufd_group {
 	RB_ENTRY(iommufd_group) node;     /* [ctx->lock] */
 	struct iommu_group *iommu;        /* [I] with a reference; NULL: of one device without IOMMU */
 	unsigned bound;                   /* [ctx->lock] devices */
 	struct mutex lock;                /* RANK_IOMMUFD_GROUP */
-	struct iommufd_hwpt *hwpt;        /* [lock] what it is attached to, used once for each device; NULL: none */
-	LIST_HEAD(, iommufd_device) attached; /* [lock] */
+	RB_HEAD(iommufd_slots, iommufd_slot) slots; /* [lock] those in use */
 	LIST_HEAD(, iommufd_device) devices;  /* [ctx->lock] all bound */
 };
 
 struct iommufd_device {
-	struct iommufd_object obj;        /* used by the binding, and by the attachment */
+	struct iommufd_object obj;        /* used by the binding, and by each attachment */
 	struct iommu_dev *iommu;          /* [I] */
 	const struct iommu_unit *unit;    /* [I] */
 	struct iommufd_group *group;      /* [I] */
-	bool attached;                    /* [group->lock] */
-	LIST_ENTRY(iommufd_device) link;  /* [group->lock] of the attached */
 	LIST_ENTRY(iommufd_device) bound; /* [ctx->lock] */
 };
 
+/** iommufd_device_translated - is there an IOMMU before it? */
+static inline bool iommufd_device_translated(const struct iommufd_device *idev)
+{
+	return idev->group->iommu != NULL;
+}
 /** iommufd_device_visit - NULL: no such device */
 struct iommufd_device *iommufd_device_visit(struct iommufd_ctx *ctx, uint32_t id);
 static inline void iommufd_device_leave(struct iommufd_device *idev)

@@ -127,14 +127,32 @@ static long bind_ioctl(struct vfio_device_file *df, struct file *f, struct task 
 
 /* ---- ATTACH and DETACH ---- */
 
-/* Of the flags, the one there is asks for a PASID, which no hardware here has. The others' errors come first. */
-static int check_pasid(struct vfio_device_file *df, uint32_t flags, uint32_t argsz, size_t full)
+/* ATTACH and DETACH end alike: flags, of which there is one, and the PASID that it asks for, at @at. */
+static int copy_pasid(struct vfio_device_file *df, struct task *t, uint32_t flags, uint32_t argsz, uint64_t arg, size_t at,
+		      uint32_t *pasid)
 {
 	if (flags & ~VFIO_DEVICE_ATTACH_PASID)
 		return -EINVAL;
 	if (!flags)
 		return 0;
-	return df->p->v->iommu && argsz < full ? -EINVAL : -EOPNOTSUPP;
+	if (!df->p->v->iommu)
+		return -EOPNOTSUPP;
+	return argsz < at + sizeof(*pasid) ? -EINVAL : task_copy_in(t, pasid, arg + at, sizeof(*pasid));
+}
+
+static int attach(struct vfio_device_file *df, struct vfio_device_attach_iommufd_pt *a)
+{
+	SCOPED_LOCK(&df->p->set->lock);
+	return a->flags ? vfio_iommufd_attach_pasid(df->p, a->pasid, &a->pt_id) : vfio_iommufd_attach(df->p, &a->pt_id);
+}
+
+static void detach(struct vfio_device_file *df, bool pasid, uint32_t number)
+{
+	SCOPED_LOCK(&df->p->set->lock);
+	if (pasid)
+		vfio_iommufd_detach_pasid(df->p, number);
+	else
+		vfio_iommufd_detach(df->p);
 }
 
 static long attach_ioctl(struct vfio_device_file *df, struct task *t, uint64_t arg)
@@ -145,19 +163,14 @@ static long attach_ioctl(struct vfio_device_file *df, struct task *t, uint64_t a
 	long rc = ucopy_argsz(t, &a, arg, minsz);
 
 	if (!rc)
-		rc = check_pasid(df, a.flags, a.argsz, sizeof(a));
-	if (rc)
-		return rc;
-	mutex_lock(&df->p->set->lock);
-	rc = vfio_iommufd_attach(df->p, &a.pt_id);
-	mutex_unlock(&df->p->set->lock);
+		rc = copy_pasid(df, t, a.flags, a.argsz, arg, minsz, &a.pasid);
+	if (!rc)
+		rc = attach(df, &a);
 	if (rc)
 		return rc;
 	rc = task_copy_out(t, out, &a.pt_id, sizeof(a.pt_id));
-	if (rc) {
-		SCOPED_LOCK(&df->p->set->lock);
-		vfio_iommufd_detach(df->p);
-	}
+	if (rc)
+		detach(df, a.flags, a.pasid);
 	return rc;
 }
 
@@ -168,12 +181,10 @@ static long detach_ioctl(struct vfio_device_file *df, struct task *t, uint64_t a
 	int rc = ucopy_argsz(t, &d, arg, minsz);
 
 	if (!rc)
-		rc = check_pasid(df, d.flags, d.argsz, sizeof(d));
-	if (rc)
-		return rc;
-	SCOPED_LOCK(&df->p->set->lock);
-	vfio_iommufd_detach(df->p);
-	return 0;
+		rc = copy_pasid(df, t, d.flags, d.argsz, arg, minsz, &d.pasid);
+	if (!rc)
+		detach(df, d.flags, d.pasid);
+	return rc;
 }
 
 bool vfio_cdev_ioctl(struct vfio_device_file *df, struct file *f, struct task *t, unsigned cmd, uint64_t arg, long *rc)

@@ -111,6 +111,7 @@ struct vfio_device_priv {
 	struct iommufd_device *idev;
 	struct iommufd_access *access; /* of an emulated device, instead of idev */
 	bool attached;              /* [set lock] access is attached */
+	void *pasids;               /* [set lock] of idev, attached: tsearch of the numbers + 1 */
 	TAILQ_ENTRY(vfio_device_priv) link; /* [group lock] */
 	LIST_ENTRY(vfio_device_priv) backend_link; /* the backend's, while open */
 };
@@ -276,6 +277,9 @@ void vfio_iommufd_unbind(struct vfio_device_priv *p); /* detaches too; not bound
 /** vfio_iommufd_attach - @pt_id: becomes the HWPT's; an emulated device's stays */
 int vfio_iommufd_attach(struct vfio_device_priv *p, uint32_t *pt_id);
 void vfio_iommufd_detach(struct vfio_device_priv *p);
+/** vfio_iommufd_attach_pasid - likewise, one of its PASIDs. -EOPNOTSUPP an emulated device; -ENOSPC no PASID is so large */
+int vfio_iommufd_attach_pasid(struct vfio_device_priv *p, uint32_t pasid, uint32_t *pt_id);
+void vfio_iommufd_detach_pasid(struct vfio_device_priv *p, uint32_t pasid);
 /** vfio_iommufd_use - first open by a group whose container is an iommufd: bind, but not a No-IOMMU device. */
 int vfio_iommufd_use(struct vfio_device_priv *p, struct task *t);
 

@@ -434,3 +434,54 @@ TEST(fault_queue, "30:IFD-154 30:IFD-168 30:IFD-169 30:IFD-171", "a fault queue 
 	EXPECT_OK(destroy(fd, a.out_hwpt_id));
 	EXPECT_OK(destroy(fd, f.out_fault_id));
 }
+
+static int pasid_attach(uint32_t pasid, uint32_t pt)
+{
+	struct vfio_device_attach_iommufd_pt a = { .argsz = sizeof(a), .flags = VFIO_DEVICE_ATTACH_PASID, .pt_id = pt,
+						   .pasid = pasid };
+
+	return x_ioctl(dev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
+}
+
+static int pasid_detach(uint32_t pasid)
+{
+	struct vfio_device_detach_iommufd_pt d = { .argsz = sizeof(d), .flags = VFIO_DEVICE_DETACH_PASID, .pasid = pasid };
+
+	return x_ioctl(dev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d);
+}
+
+TEST(pasids, "30:IFD-146 30:IFD-147 30:IFD-150", "PASIDs want HWPTs that were made for them, also beside them")
+{
+	uint32_t ioas, fit, other, plain;
+
+	begin();
+	ioas = ioas_alloc(fd);
+	EXPECT_OK(hwpt_alloc(ioas, IOMMU_HWPT_ALLOC_PASID, &fit));
+	EXPECT_OK(hwpt_alloc(ioas, IOMMU_HWPT_ALLOC_PASID, &other));
+	EXPECT_OK(hwpt_alloc(ioas, 0, &plain));
+	EXPECT_ERR(ENOENT, pasid_attach(5, 99));
+	EXPECT_ERR(EINVAL, pasid_attach(5, dev_id));
+	EXPECT_ERR(EINVAL, pasid_attach(5, ioas));
+	EXPECT_ERR(EINVAL, pasid_attach(5, plain));
+	EXPECT_ERR(ENOSPC, pasid_attach(0x80000000, fit));
+	EXPECT_OK(attach(plain));
+	EXPECT_ERR(EINVAL, pasid_attach(5, fit));
+	EXPECT_OK(attach(fit));
+	EXPECT_OK(pasid_attach(5, fit));
+	EXPECT_ERR(EINVAL, attach(plain));
+	EXPECT_ERR(EINVAL, attach(ioas));
+	EXPECT_ERR(EINVAL, pasid_attach(5, plain));
+	EXPECT_ERR(EBUSY, pasid_attach(0, fit));
+	EXPECT_OK(pasid_attach(5, other));
+	EXPECT_OK(pasid_attach(6, other));
+	EXPECT_OK(detach());
+	EXPECT_OK(destroy(fd, fit));
+	EXPECT_ERR(EINVAL, attach(plain));
+	EXPECT_OK(pasid_detach(5));
+	EXPECT_OK(pasid_detach(5));
+	EXPECT_ERR(EBUSY, destroy(fd, other));
+	EXPECT_OK(x_close(dev));
+	EXPECT_OK(destroy(fd, other));
+	EXPECT_OK(destroy(fd, plain));
+	EXPECT_OK(destroy(fd, ioas));
+}

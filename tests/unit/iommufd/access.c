@@ -220,10 +220,10 @@ static void pins_and_domains_share_pages(void **state)
 	assert_int_equal(lab_map(ioas, VA_SHARED, 0x10000, 8 * PAGE), 0);
 	assert_int_equal(pin(0x12000, 3 * PAGE, true, phys), 0);
 	assert_int_equal(lab_pinned(), 3);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_pinned(), 8);
 	assert_true(lab_reaches(d, 0x10000) && lab_reaches(d, 0x13000) && lab_reaches(d, 0x17000));
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_pinned(), 3);
 	lab_unbind(idev);
 	iommu_dev_destroy(d);

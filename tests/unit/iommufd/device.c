@@ -4,14 +4,14 @@
 
 static uint32_t attach(struct iommufd_device *idev, uint32_t pt)
 {
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	return pt;
 }
 
 static int attach_fails(struct iommufd_device *idev, uint32_t pt)
 {
 	uint32_t was = pt;
-	int rc = iommufd_device_attach(idev, &pt);
+	int rc = iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt);
 
 	assert_int_equal(pt, was);
 	assert_int_not_equal(rc, 0);
@@ -34,7 +34,7 @@ static void IFD_120_bound_means_blocked(void **state)
 	assert_int_equal(rc, 0);
 	assert_int_equal(lab_write(d, 0x1010, 77), 0);
 	assert_int_equal(*(uint64_t *)(lab.shared + 16), 77);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_false(lab_reaches(d, 0x1000));
 	assert_int_equal(lab_pinned(), 0);
 	iommufd_device_unbind(idev);
@@ -105,7 +105,7 @@ static void IFD_019_IFD_020_IFD_022_what_is_in_use_stays(void **state)
 	assert_int_equal(lab_destroy(ioas), -EBUSY);
 	assert_int_equal(lab_destroy(hwpt), -EBUSY);
 	assert_int_equal(lab_destroy(iommufd_device_id(idev)), -EBUSY);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_destroy(hwpt), -ENOENT);
 	assert_int_equal(lab_destroy(ioas), 0);
 	iommufd_device_unbind(idev);
@@ -147,7 +147,7 @@ static void IFD_029_IFD_030_attaching_narrows(void **state)
 	assert_int_equal(r[1].last, (1ull << 39) - 1);
 	assert_int_equal(lab_map(ioas, VA_SHARED, 0xfee00000, PAGE), -EINVAL);
 	assert_int_equal(lab_map(ioas, VA_SHARED, 1ull << 39, PAGE), -EINVAL);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_ranges(ioas, r, &align), 1);
 	assert_int_equal(r[0].last, UINT64_MAX);
 	assert_int_equal(align, 1);
@@ -200,9 +200,9 @@ static void IFD_135_IFD_145_suitable_devices_share(void **state)
 	assert_int_not_equal(weak, hwpt);
 	assert_int_equal(lab_pinned(), 4);
 	assert_true(lab_reaches(a, 0x200000) && lab_reaches(b, 0x201000) && lab_reaches(c, 0x203000));
-	iommufd_device_detach(ia);
+	iommufd_device_detach(ia, IOMMUFD_NO_PASID);
 	assert_true(lab_reaches(b, 0x200000));
-	iommufd_device_detach(ib);
+	iommufd_device_detach(ib, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_destroy(hwpt), -ENOENT);
 	/* The weak one suits all. */
 	assert_int_equal(attach(ia, ioas), weak);
@@ -224,7 +224,7 @@ static void IFD_136_what_cannot_be_attached_to(void **state)
 	assert_int_equal(attach_fails(idev, 99), -ENOENT);
 	assert_int_equal(attach_fails(idev, 0), -ENOENT);
 	assert_int_equal(attach_fails(idev, iommufd_device_id(idev)), -EINVAL);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	iommufd_device_unbind(idev);
 	iommu_dev_destroy(d);
 }
@@ -243,7 +243,7 @@ static void IFD_056_IFD_058_IFD_059_memory_that_cannot_be_pinned(void **state)
 	assert_int_equal(lab_map(ioas, VA_NOTHING, 0x20000, PAGE), 0);
 	assert_int_equal(attach_fails(idev, ioas), -EFAULT);
 	assert_int_equal(lab_pinned(), 0);
-	assert_false(iommufd_device_attached(idev));
+	assert_false(iommufd_device_attached(idev, IOMMUFD_NO_PASID));
 	assert_int_equal(lab_unmap(ioas, 0x20000, PAGE), 0);
 	attach(idev, ioas);
 	assert_int_equal(lab_pinned(), 1);
@@ -288,20 +288,20 @@ static void IFD_140_IFD_141_IFD_142_a_group_moves_as_one(void **state)
 	assert_int_equal(attach_fails(ib, two), -EINVAL);
 	assert_int_equal(attach_fails(ia, one), -EBUSY);
 	pt = one;
-	assert_int_equal(iommufd_device_replace(ib, &pt), -EINVAL);
+	assert_int_equal(iommufd_device_replace(ib, IOMMUFD_NO_PASID, &pt), -EINVAL);
 	assert_int_equal(attach(ib, one), first);
 	pt = two;
-	assert_int_equal(iommufd_device_replace(ib, &pt), 0);
+	assert_int_equal(iommufd_device_replace(ib, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_destroy(first), -ENOENT);
 	assert_false(lab_reaches(a, 0x1000));
 	assert_true(lab_reaches(a, 0x2000) && lab_reaches(b, 0x2000));
 	assert_int_equal(lab_destroy(one), 0);
 	first = pt;
-	assert_int_equal(iommufd_device_replace(ia, &pt), 0);
+	assert_int_equal(iommufd_device_replace(ia, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(pt, first);
-	iommufd_device_detach(ia);
+	iommufd_device_detach(ia, IOMMUFD_NO_PASID);
 	assert_true(lab_reaches(a, 0x2000));
-	iommufd_device_detach(ib);
+	iommufd_device_detach(ib, IOMMUFD_NO_PASID);
 	assert_false(lab_reaches(a, 0x2000));
 	iommufd_device_unbind(ia);
 	iommufd_device_unbind(ib);
@@ -322,17 +322,17 @@ static void IFD_137_a_replace_that_fails_changes_nothing(void **state)
 	hwpt = attach(idev, one);
 	assert_int_equal(lab_map(two, VA_SHARED, 0xfee01000, PAGE), 0);
 	pt = two;
-	assert_int_equal(iommufd_device_replace(idev, &pt), -EADDRINUSE);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), -EADDRINUSE);
 	assert_int_equal(lab_unmap(two, 0xfee01000, PAGE), 0);
 	assert_int_equal(lab_map(two, VA_NOTHING, 0x1000, PAGE), 0);
-	assert_int_equal(iommufd_device_replace(idev, &pt), -EFAULT);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), -EFAULT);
 	assert_int_equal(pt, two);
 	assert_true(lab_reaches(d, 0x1000));
 	assert_int_equal(lab_destroy(hwpt), -EBUSY);
 	assert_int_equal(lab_ranges(two, r, &align), 1);
 	assert_int_equal(lab_ranges(one, r, &align), 2);
 	assert_int_equal(lab_unmap(two, 0x1000, PAGE), 0);
-	assert_int_equal(iommufd_device_replace(idev, &pt), 0);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_ranges(two, r, &align), 2);
 	assert_int_equal(lab_ranges(one, r, &align), 1);
 	lab_unbind(idev);
@@ -365,13 +365,13 @@ static void IFD_021_IFD_151_IFD_152_manual_hwpts(void **state)
 	assert_int_equal(attach(idev, id), id);
 	assert_int_equal(lab_destroy(id), -EBUSY);
 	assert_true(lab_reaches(d, 0x1000));
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	/* It is not found automatically. */
 	other = attach(idev, ioas);
 	assert_int_not_equal(other, id);
-	assert_int_equal(iommufd_device_replace(idev, &id), 0);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &id), 0);
 	assert_int_equal(lab_destroy(other), -ENOENT);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_destroy(id), 0);
 	assert_int_equal(lab_pinned(), 0);
 	iommufd_device_unbind(idev);
@@ -512,12 +512,12 @@ static void IFD_183_pinned_stays_when_its_process_has_gone(void **state)
 
 	assert_int_equal(lab_map(one, VA_SHARED, 0x1000, PAGE), 0);
 	assert_int_equal(lab_map(two, VA_SHARED, 0x1000, PAGE), 0);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	for (unsigned i = 0; i < lab.mm.n; i++)
 		lab.mm.area[i].gone = true;
 	assert_true(lab_reaches(d, 0x1000));
 	pt = two;
-	assert_int_equal(iommufd_device_replace(idev, &pt), -EFAULT);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), -EFAULT);
 	assert_true(lab_reaches(d, 0x1000));
 	lab_unbind(idev);
 	iommu_dev_destroy(d);
@@ -575,7 +575,7 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 	assert_int_equal(iommufd_device_bind_noiommu(lab.ctx, d, &idev, &id), 0);
 	assert_int_equal(lab_map(ioas, VA_SHARED, 0xfee00000, 4 * PAGE), 0);
 	assert_int_equal(get_pa(ioas, 0xfee00000, &n, &phys), -EOPNOTSUPP);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_pinned(), 4);
 	assert_int_equal(lab_ranges(ioas, r, &n), 1);
 	assert_int_equal(n, PAGE);
@@ -593,10 +593,10 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 	n = 2 * PAGE;
 	assert_int_equal(get_pa(ioas, -PAGE, &n, &phys), 0);
 	assert_int_equal(n, PAGE);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(lab_pinned(), 0);
 	pt = ioas;
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_pinned(), 6);
 	assert_int_equal(lab_unmap(ioas, 0, PAGE), 0);
 	assert_int_equal(lab_unmap(ioas, -PAGE, PAGE), 0);
@@ -611,6 +611,55 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 	iommu_dev_destroy(d);
 	iommu_dev_destroy(e);
 	lab.caller.t.ops = &lab_ops;
+}
+
+static void IFD_146_IFD_147_IFD_148_IFD_149_pasids(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	uint32_t ioas = lab_ioas(), fit, other, plain, pt;
+
+	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_PASID, &fit), 0);
+	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_PASID, &other), 0);
+	assert_int_equal(lab_hwpt(idev, ioas, 0, &plain), 0);
+	pt = 99;
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -ENOENT);
+	pt = ioas;
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -EINVAL);
+	pt = plain;
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -EINVAL);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
+	pt = fit;
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -EINVAL); /* beside a plain one */
+	assert_int_equal(iommufd_device_replace(idev, 5, &pt), -EINVAL);
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -EBUSY);
+	pt = other;
+	assert_int_equal(iommufd_device_attach(idev, 5, &pt), -EBUSY);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), -EBUSY);
+	pt = plain;
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), -EINVAL);
+	assert_int_equal(iommufd_device_replace(idev, 5, &pt), -EINVAL);
+	pt = ioas;
+	assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), -EINVAL);
+	assert_int_equal(lab_destroy(fit), -EBUSY);
+	pt = other;
+	assert_int_equal(iommufd_device_replace(idev, 5, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, 6, &pt), 0);
+	assert_int_equal(lab_destroy(other), -EBUSY);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
+	assert_int_equal(lab_destroy(fit), 0);
+	pt = plain;
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), -EINVAL);
+	iommufd_device_detach(idev, 5);
+	assert_false(iommufd_device_attached(idev, 5));
+	assert_true(iommufd_device_attached(idev, 6));
+	iommufd_device_detach(idev, 6);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
+	assert_int_equal(lab_destroy(other), 0);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
 }
 
 int main(void)
@@ -635,6 +684,7 @@ int main(void)
 		T(another_file_is_no_context),
 		T(IFD_154_IFD_168_IFD_169_IFD_171_fault_queues),
 		T(IFD_186_IFD_187_IFD_188_without_iommu),
+		T(IFD_146_IFD_147_IFD_148_IFD_149_pasids),
 		T(IFD_183_pinned_stays_when_its_process_has_gone),
 		T(IFD_124_IFD_126_harmless_drivers_and_after),
 	};

@@ -16,7 +16,7 @@ static void begin(void)
 	ioas = lab_ioas();
 	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt), 0);
 	pt = hwpt;
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 }
 
 static void end(void)
@@ -57,12 +57,12 @@ static void IFD_160_IFD_167_who_can_track(void **state)
 
 	begin();
 	pt = hwpt;
-	assert_int_equal(iommufd_device_attach(io, &pt), -EINVAL);
+	assert_int_equal(iommufd_device_attach(io, IOMMUFD_NO_PASID, &pt), -EINVAL);
 	assert_int_equal(lab_hwpt(idev, ioas, 0, &plain), 0);
 	assert_int_equal(track(plain, 1), -EOPNOTSUPP);
 	assert_int_equal(track(ioas, 1), -ENOENT);
 	assert_int_equal(track(hwpt, 2), -EOPNOTSUPP);
-	assert_int_equal(iommufd_device_attach(io, &plain), 0);
+	assert_int_equal(iommufd_device_attach(io, IOMMUFD_NO_PASID, &plain), 0);
 	lab_unbind(io);
 	iommu_dev_destroy(other);
 	end();

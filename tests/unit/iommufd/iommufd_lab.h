@@ -158,7 +158,7 @@ static inline struct iommufd_device *lab_bind(struct iommu_dev *d)
 
 static inline void lab_unbind(struct iommufd_device *idev)
 {
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	iommufd_device_unbind(idev);
 }
 

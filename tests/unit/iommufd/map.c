@@ -13,7 +13,7 @@ static uint32_t attached(void)
 
 	dev = lab_alone("a", &unit_strong);
 	idev = lab_bind(dev);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	return ioas;
 }
 
@@ -130,13 +130,13 @@ static void IFD_096_IFD_097_IFD_094_counted_once_and_limited(void **state)
 	dev = lab_alone("a", &unit_strong);
 	idev = lab_bind(dev);
 	iw = lab_bind(weak);
-	assert_int_equal(iommufd_device_attach(idev, &pt), -ENOMEM);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), -ENOMEM);
 	assert_int_equal(lab_pinned(), 0);
 	assert_int_equal(lab_unmap(ioas, 0x10000, 9 * PAGE), 0);
 	assert_int_equal(lab_map(ioas, VA_SHARED, 0x10000, 5 * PAGE), 0);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	pt = ioas;
-	assert_int_equal(iommufd_device_attach(iw, &pt), 0);
+	assert_int_equal(iommufd_device_attach(iw, IOMMUFD_NO_PASID, &pt), 0);
 	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x20000, 4 * PAGE), -ENOMEM);
 	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x20000, 3 * PAGE), 0);
 	/* The same memory once more is another pages object. */
@@ -294,9 +294,9 @@ static void IFD_063_IFD_064_IFD_065_IFD_066_files(void **state)
 	assert_true(lab_reaches(dev, 0x12000));
 	lab.host_fd = plain;
 	assert_int_equal(map_file(ioas, 0, PAGE, 0x20000), -EINVAL);
-	iommufd_device_detach(idev);
+	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 	assert_int_equal(map_file(ioas, 0, PAGE, 0x20000), 0);
-	assert_int_equal(iommufd_device_attach(idev, &ioas), -EINVAL);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &ioas), -EINVAL);
 	close(plain);
 	lab.host_fd = -1;
 	end();

@@ -139,9 +139,9 @@ static void mover(void *arg)
 		uint32_t pt = roll(&d, 4) ? roll(&d, SPACES) + 1 : roll(&d, 12) + 1;
 
 		/* Where it is lost, it goes back. */
-		if (!iommufd_device_replace(idev, &pt) && pt) {
+		if (!iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt) && pt) {
 			pt = 1;
-			iommufd_device_replace(idev, &pt);
+			iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt);
 		}
 	}
 	atomic_store(&stop, true);
@@ -156,8 +156,8 @@ static void binder(void *arg)
 		uint32_t id, pt = roll(&d, 6) + 1;
 
 		assert_int_equal(iommufd_device_bind(lab.ctx, arg, &idev, &id), 0);
-		iommufd_device_attach(idev, &pt);
-		iommufd_device_detach(idev);
+		iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt);
+		iommufd_device_detach(idev, IOMMUFD_NO_PASID);
 		iommufd_device_unbind(idev);
 	}
 }
@@ -235,7 +235,7 @@ static void everything_at_once(void **state)
 		assert_int_equal(ask(IOMMU_IOAS_MAP, &m), 0);
 	}
 	idev = lab_bind(moved);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	mutex_init(&soft.lock, RANK_NONE);
 	assert_int_equal(iommufd_access_create(lab.ctx, &soft_ops, NULL, &soft.access, &id), 0);
 	assert_int_equal(iommufd_access_attach(soft.access, 2), 0);
@@ -266,13 +266,13 @@ static void IFD_138_a_replace_has_no_gap(void **state)
 
 	assert_int_equal(lab_map(space[0], VA_SHARED, HOME, PAGE), 0);
 	assert_int_equal(lab_map(space[1], VA_PRIVATE, HOME, PAGE), 0);
-	assert_int_equal(iommufd_device_attach(idev, &pt), 0);
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
 	atomic_store(&stop, false);
 	atomic_store(&failures, 0);
 	thread_start(&t, "read", reader, d);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		pt = space[i % 2];
-		assert_int_equal(iommufd_device_replace(idev, &pt), 0);
+		assert_int_equal(iommufd_device_replace(idev, IOMMUFD_NO_PASID, &pt), 0);
 	}
 	atomic_store(&stop, true);
 	thread_join(&t);
