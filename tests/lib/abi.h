@@ -52,7 +52,7 @@ enum door test_door(void);
 /* The capabilities the program has from now on; all again after the test. -1: it cannot have them */
 #define CAPS_RAWIO    1u
 #define CAPS_IPC_LOCK 2u
-#define CAPS_ADMIN    4u /* and SYS_RESOURCE */
+#define CAPS_ADMIN    4u /* and SYS_RESOURCE, where it can be had */
 #define CAPS_ALL      7u
 int test_caps(unsigned caps);
 

@@ -38,17 +38,20 @@ static bool caps_changed;
 /* Of the effective set; the permitted one stays, so they can be had back. */
 int test_caps(unsigned caps)
 {
-	static const unsigned bit[4] = { CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN, CAP_SYS_RESOURCE };
+	static const unsigned bit[3] = { CAP_SYS_RAWIO, CAP_IPC_LOCK, CAP_SYS_ADMIN };
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct d[2];
 
 	if (syscall(SYS_capget, &h, d) < 0)
 		return -1;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		d[0].effective &= ~(1u << bit[i]);
-		if (caps & 1u << (i < 3 ? i : 2))
+		if (caps & 1u << i)
 			d[0].effective |= 1u << bit[i];
 	}
+	d[0].effective &= ~(1u << CAP_SYS_RESOURCE);
+	if (caps & CAPS_ADMIN)
+		d[0].effective |= d[0].permitted & 1u << CAP_SYS_RESOURCE; /* containers often lack it */
 	caps_changed = true;
 	return (int)syscall(SYS_capset, &h, d);
 }
