@@ -2,17 +2,16 @@
 /*
  * Groups behind IOMMUs that differ, in one container (spec 10, 4.7 and 4.8); tests/machines/attach.yaml has them, and
  * noremap.yaml has one that does not remap interrupts. A PC that QEMU makes has one IOMMU, so a real Linux can show
- * the second only.
+ * the second only. At the end, what iommufd says of it.
  */
-#include "abi.h"
+#include "cdev.h"
 
 #define PLAIN     EDU            /* 48 bits, enforces coherency */
 #define NARROW    "0000:00:04.0" /* 39 bits, 40000000-4fffffff reserved */
 #define WEAK      "0000:00:05.0" /* does not enforce coherency */
 #define SNOOPLESS "0000:00:06.0" /* not coherent at all */
 #define MIXED     "0000:00:07.0" /* as PLAIN, but its group has a member without interrupt remapping */
-#define PAGE      4096ull
-#define RW        (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+#define DMA_RW    (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 #define UNSAFE    "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
 
 static int set_container(int group, int container)
@@ -50,7 +49,7 @@ static int container_of_group(const char *bdf)
 
 static int map_page(int container, uint64_t iova)
 {
-	return map_dma(container, test_memory(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE), iova, PAGE, RW);
+	return map_dma(container, test_memory(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE), iova, PAGE, DMA_RW);
 }
 
 /* The ranges that may be mapped: how many, and the ends of all. */
@@ -158,11 +157,11 @@ TEST_ON("attach", replay, "10:ATT-04", "a group behind another IOMMU has the map
 	uint32_t *ram = test_memory(2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
 	volatile uint32_t *bar;
 
-	EXPECT_OK(map_dma(s.container, ram, 0x100000, PAGE, RW));
+	EXPECT_OK(map_dma(s.container, ram, 0x100000, PAGE, DMA_RW));
 	o.group = EXPECT_OK(open_group(WEAK));
 	EXPECT_OK(set_container(o.group, o.container));
 	o.device = EXPECT_OK(x_ioctl(o.group, VFIO_GROUP_GET_DEVICE_FD, WEAK));
-	EXPECT_OK(map_dma(s.container, ram + 1024, 0x200000, PAGE, RW));
+	EXPECT_OK(map_dma(s.container, ram + 1024, 0x200000, PAGE, DMA_RW));
 	bar = x_mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, o.device, REGION(0));
 	EXPECT((void *)bar != MAP_FAILED);
 	config_write(o.device, 4, 2, config_read(o.device, 4, 2) | 4);
@@ -232,5 +231,22 @@ TEST_ON("noremap", unsafe_join, "10:ATT-01 10:ATT-09", "so is SET_CONTAINER when
 	EXPECT_OK(map_page(c, 0x2000));
 	EXPECT_OK(sys_write(UNSAFE, "Y"));
 	EXPECT_OK(set_container(g, c));
+	EXPECT_OK(sys_write(UNSAFE, "N"));
+}
+
+#define IOMMUFD_UNSAFE "/sys/module/iommufd/parameters/allow_unsafe_interrupts"
+
+TEST_ON("noremap", unsafe_bind, "10:CDV-20 30:IFD-133", "so is BIND, but for iommufd's own allow_unsafe_interrupts")
+{
+	int d = cdev_take(EDU), ctx = iommu_open();
+
+	EXPECT_OK(sys_write(UNSAFE, "Y"));
+	EXPECT_OK(sys_write(IOMMUFD_UNSAFE, "N"));
+	EXPECT_ERR(EPERM, cdev_bind(d, ctx));
+	EXPECT_OK(sys_write(IOMMUFD_UNSAFE, "Y"));
+	EXPECT_OK(cdev_bind(d, ctx));
+	EXPECT_OK(sys_write(IOMMUFD_UNSAFE, "N"));
+	EXPECT_ERR(EPERM, cdev_bind(cdev_take(IGB), ctx));
+	EXPECT_OK(cdev_attach_to(d, ioas_alloc(ctx)));
 	EXPECT_OK(sys_write(UNSAFE, "N"));
 }
