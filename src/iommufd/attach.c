@@ -89,11 +89,9 @@ static bool has_pasids(struct iommufd_group *ig)
 /* What the iommu layer does not look at: whether the hardware can do what the HWPT promises. */
 static bool suits(const struct iommufd_hwpt *hwpt, const struct iommufd_device *idev)
 {
-	const struct iommu_unit *made_for = iommu_domain_unit(hwpt->domain);
-
-	if ((made_for == &iommufd_noiommu_unit) != !iommufd_device_translated(idev))
-		return false;
-	return !hwpt->dirty || idev->unit->dirty;
+	if (!iommufd_device_translated(idev))
+		return true; /* nothing happens to it */
+	return iommu_domain_unit(hwpt->domain) != &iommufd_noiommu_unit && (!hwpt->dirty || idev->unit->dirty);
 }
 
 /* While a group has PASIDs attached, every HWPT that it uses was made for them. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Devices without IOMMU. Their HWPT is a page table that no hardware walks: it pins what is mapped, and a program with
- * CAP_SYS_RAWIO may ask where that is, and give the device those addresses itself. They are the machine's own physical
- * addresses, which an untranslated device reaches as long as the pages are pinned.
+ * CAP_SYS_RAWIO may ask where that is, and give the device those addresses itself: places in the machine's RAM, the same
+ * that /proc/self/pagemap tells.
  *
  * Spec: 30, 6.8.
  */
@@ -13,7 +13,6 @@ const struct iommu_unit iommufd_noiommu_unit = { .name = "noiommu", .width = 64,
 static int locate(struct iopt *t, struct iommu_ioas_noiommu_get_pa *a)
 {
 	struct iopt_area *area;
-	uint64_t room;
 
 	SCOPED_READ(t->process);
 	SCOPED_LOCK(&t->lock);
@@ -22,9 +21,8 @@ static int locate(struct iopt *t, struct iommu_ioas_noiommu_get_pa *a)
 		return -ENOENT;
 	if (!t->ndomains || iommu_domain_unit(t->domains[0]) != &iommufd_noiommu_unit)
 		return -EOPNOTSUPP;
-	room = MIN(a->length - 1, area->last - a->iova) + 1;
-	a->length = iommufd_pages_run(area->pages, area->at + (a->iova - area->start), room, &a->out_phys);
-	return 0;
+	a->length = MIN(a->length - 1, area->last - a->iova) + 1;
+	return iommufd_pages_run(area->pages, area->at + (a->iova - area->start), &a->length, &a->out_phys);
 }
 
 int iommufd_get_pa_ioctl(struct ucmd *u)

@@ -402,7 +402,8 @@ uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t lengt
 	return n;
 }
 
-uint64_t iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out)
+/* A file's pages have no place in RAM, which depends on a program: they are known by what pins them. */
+static void file_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out)
 {
 	struct cursor c;
 	uint64_t n = 0;
@@ -410,14 +411,39 @@ uint64_t iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t length
 	SCOPED_LOCK(&p->lock);
 	cursor_begin(&c, p, at);
 	*out = cursor_phys(&c);
-	while (n < length && cursor_phys(&c) == *out + n) {
-		uint64_t step = MIN(cursor_room(&c), length - n);
+	while (n < *length && cursor_phys(&c) == *out + n) {
+		uint64_t step = MIN(cursor_room(&c), *length - n);
 
 		n += step;
-		if (n < length)
+		if (n < *length)
 			cursor_step(&c, p, step);
 	}
-	return n;
+	*length = n;
+}
+
+int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out)
+{
+	const uint64_t offset = at & (UVFIO_PAGE_SIZE - 1), wanted = *length;
+	uint64_t room, done = 0;
+	phys_t phys;
+	int rc;
+
+	if (p->file) {
+		file_run(p, at, length, out);
+		return 0;
+	}
+	do {
+		rc = mem_ram_locate(p->fd->mem, p->source, p->base + at + done, &phys, &room);
+		if (rc && !done)
+			return rc;
+		if (!done)
+			*out = phys + offset;
+		else if (rc || phys != *out + done)
+			break;
+		done += room - (done ? 0 : offset);
+	} while (done < wanted);
+	*length = MIN(done, wanted);
+	return 0;
 }
 
 /* ---- copying ---- */

@@ -51,8 +51,11 @@ int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, str
 		      unsigned prot, bool small);
 /** iommufd_pages_phys - the addresses of the pages that the bytes are in, which are held; returns how many */
 uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out);
-/** iommufd_pages_run - where byte @at is, which is held; returns how many bytes from there follow each other, @length at most */
-uint64_t iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out);
+/**
+ * iommufd_pages_run - where byte @at, which is held, is to a device without IOMMU: a place in the machine's RAM
+ * @length: bytes from there on that follow each other, at most as many as it says before. Return: 0; -ENOMEM
+ */
+int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out);
 /**
  * iommufd_pages_rw - copy bytes without holding pages
  * @mm: whose process asks; NULL: nobody's. Return: 0; -EFAULT, -EINVAL, -ENOMEM (spec 30, 5)

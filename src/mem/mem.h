@@ -113,8 +113,11 @@ uint64_t mem_pinned_pages(struct mem *mem);
 /** mem_ram_create - windows of @mem that lead to programs' memory; once. -ENOMEM */
 int mem_ram_create(struct mem *mem);
 void mem_ram_destroy(struct mem *mem); /* no DMA may come any more; none created: nothing */
-/** mem_ram_locate - the physical address of a page of @mm, given on first demand; it stays. -ENOMEM */
-int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out);
+/**
+ * mem_ram_locate - the physical address of a page of @mm, given on first demand; it stays
+ * @room: bytes from there on that follow each other in both; NULL: does not matter. Return: 0; -ENOMEM
+ */
+int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out, uint64_t *room);
 
 /*
  * Memory of a device that programs may map: plain BARs. It is a memfd; while access is blocked the file

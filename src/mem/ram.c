@@ -193,45 +193,58 @@ static int block_create_locked(struct mem_ram *ram, const struct block *like, st
 	return 0;
 }
 
-static bool find_locked(struct mem_ram *ram, struct mm *mm, uva_t page, phys_t *out)
+static void place_in(const struct block *b, uva_t page, phys_t *out, uint64_t *room)
+{
+	*out = b->phys + (page - b->start);
+	if (room)
+		*room = BIT64(b->shift) - (page - b->start);
+}
+
+static struct block *find_locked(struct mem_ram *ram, struct mm *mm, uva_t page)
 {
 	struct block key = { .mm = mm, .start = page, .shift = UVFIO_PAGE_SHIFT }, **found;
 
 	found = tfind(&key, &ram->by_place, block_compare);
-	if (found)
-		*out = (*found)->phys + (page - (*found)->start);
-	return found;
+	return found ? *found : NULL;
 }
 
-int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out)
+static int make_locked(struct mem_ram *ram, struct block *like, uva_t page, struct block **out)
 {
-	struct mem_ram *ram = mem->ram;
-	struct block like = { .mm = mm, .shift = GIB_SHIFT }, *b;
-	bool found;
 	int rc;
+
+	like->start = ALIGN_DOWN(page, BIT64(like->shift));
+	rc = block_create_locked(ram, like, out);
+	if (!rc || like->shift != GIB_SHIFT)
+		return rc;
+	/* Part of the GiB has small blocks already, or there is no room. */
+	like->shift = BLOCK_SHIFT;
+	like->start = ALIGN_DOWN(page, BIT64(BLOCK_SHIFT));
+	return block_create_locked(ram, like, out);
+}
+
+int mem_ram_locate(struct mem *mem, struct mm *mm, uva_t page, phys_t *out, uint64_t *room)
+{
+	struct block like = { .mm = mm, .shift = GIB_SHIFT }, *b;
+	struct mem_ram *ram = mem->ram;
+	int rc = 0;
 
 	page = ALIGN_DOWN(page, UVFIO_PAGE_SIZE);
 	mutex_lock(&ram->lock);
-	found = find_locked(ram, mm, page, out);
+	b = find_locked(ram, mm, page);
+	if (b)
+		place_in(b, page, out, room);
 	mutex_unlock(&ram->lock);
-	if (found)
+	if (b)
 		return 0;
 	sweep(ram, mm);
 	if (!covers_gib(mm, page))
 		like.shift = BLOCK_SHIFT;
 	SCOPED_LOCK(&ram->lock);
-	if (find_locked(ram, mm, page, out))
-		return 0; /* another thread was faster */
-	like.start = ALIGN_DOWN(page, BIT64(like.shift));
-	rc = block_create_locked(ram, &like, &b);
-	if (rc && like.shift == GIB_SHIFT) {
-		/* Part of the GiB has small blocks already, or there is no room. */
-		like.shift = BLOCK_SHIFT;
-		like.start = ALIGN_DOWN(page, BIT64(BLOCK_SHIFT));
-		rc = block_create_locked(ram, &like, &b);
-	}
+	b = find_locked(ram, mm, page); /* another thread was faster */
+	if (!b)
+		rc = make_locked(ram, &like, page, &b);
 	if (!rc)
-		*out = b->phys + (page - b->start);
+		place_in(b, page, out, room);
 	return rc;
 }
 

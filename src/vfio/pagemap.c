@@ -48,7 +48,7 @@ static uint64_t entry(struct pagemap *pm, const struct mm_area *a, uva_t page)
 		return e;
 	if (a->file)
 		phys = bar_page(a, page);
-	else if (mem_ram_locate(pm->mem, pm->mm, page, &phys))
+	else if (mem_ram_locate(pm->mem, pm->mm, page, &phys, NULL))
 		return 0; /* no RAM is left: as good as not there */
 	return e | (phys >> UVFIO_PAGE_SHIFT & PFN);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A device without IOMMU in an address space: pinned, and told where. The machine: tests/machines/noiommu.yaml. */
-#include "ioas.h"
+#include "cdev.h"
 
 #define MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
@@ -17,7 +17,7 @@ static int get_pa(uint64_t iova, uint64_t *length, uint64_t *phys)
 	return rc;
 }
 
-TEST(get_pa_checks, "30:IFD-186", "GET_PA: the right to, the arguments, the IOAS, in this order; an IOAS without such a device has nothing to tell")
+TEST(get_pa_checks, "30:IFD-186 10:NOI-21", "GET_PA: the right to, the arguments, the IOAS, in this order; an IOAS without such a device has nothing to tell")
 {
 	struct iommu_ioas_noiommu_get_pa a = { .size = sizeof(a), .flags = 1 };
 
@@ -44,44 +44,18 @@ TEST(get_pa_checks, "30:IFD-186", "GET_PA: the right to, the arguments, the IOAS
 	EXPECT_ERR(EOPNOTSUPP, x_ioctl(fd, IOMMU_IOAS_NOIOMMU_GET_PA, &a));
 }
 
-/* The edu, bound to a context. Skips where devices have no nodes of their own */
+/* The edu, bound to a context */
 static void begin(void)
 {
-	struct vfio_device_bind_iommufd b = { .argsz = sizeof(b) };
-	char path[128], *list, *end;
-
 	EXPECT_OK(sys_write(MODE, "Y"));
-	bind_vfio(EDU);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", EDU);
-	list = x_list(path);
-	end = list ? strchr(list, '\n') : NULL;
-	if (!end)
-		test_skip("devices have no nodes of their own here");
-	*end = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", list);
-	EXPECT_EQ(0, strncmp(list, "noiommu-", 8));
-	free(list);
-	dev = x_open(path, O_RDWR);
-	if (dev < 0 && errno == ENOENT)
-		test_skip("devices have no nodes of their own here");
-	EXPECT_OK(dev);
+	dev = cdev_take(EDU);
+	EXPECT_EQ(0, strncmp(cdev_name(EDU), "noiommu-", 8));
 	fd = iommu_open();
-	b.iommufd = fd;
-	EXPECT_OK(x_ioctl(dev, VFIO_DEVICE_BIND_IOMMUFD, &b));
-	dev_id = b.out_devid;
+	EXPECT_OK(cdev_bind_flags(dev, fd, sizeof(struct vfio_device_bind_iommufd), 0, &dev_id));
 	ioas = ioas_alloc(fd);
 }
 
-static int attach_to(uint32_t *pt)
-{
-	struct vfio_device_attach_iommufd_pt a = { .argsz = 12, .pt_id = *pt };
-	int rc = x_ioctl(dev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
-
-	*pt = a.pt_id;
-	return rc;
-}
-
-TEST(get_pa, "30:IFD-187 30:IFD-186", "GET_PA tells where pages are, as far as they follow each other, to the end of the area")
+TEST(get_pa, "30:IFD-187 30:IFD-186 10:NOI-20", "GET_PA tells where pages are, as far as they follow each other, to the end of the area")
 {
 	uint64_t n = PAGE, phys = 0, first;
 	struct iommu_iova_range r;
@@ -94,7 +68,7 @@ TEST(get_pa, "30:IFD-187 30:IFD-186", "GET_PA tells where pages are, as far as t
 	memset(p, 1, 4 * PAGE);
 	EXPECT_OK(ioas_map_at(fd, ioas, p, 4 * PAGE, 0xfee00000));
 	pt = ioas;
-	EXPECT_OK(attach_to(&pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT(pt != ioas);
 	a.ioas_id = ioas;
 	EXPECT_OK(x_ioctl(fd, IOMMU_IOAS_IOVA_RANGES, &a));
@@ -116,7 +90,7 @@ TEST(get_pa, "30:IFD-187 30:IFD-186", "GET_PA tells where pages are, as far as t
 	EXPECT_ERR(ENOENT, get_pa(0xfee04000, &n, &phys));
 }
 
-TEST(noiommu_hwpt, "30:IFD-188", "a device without IOMMU has plain HWPTs, and nothing to tell of hardware")
+TEST(noiommu_hwpt, "30:IFD-188 10:NOI-22", "a device without IOMMU has plain HWPTs, and nothing to tell of hardware")
 {
 	struct iommu_hwpt_alloc h = { .size = sizeof(h), .flags = IOMMU_HWPT_ALLOC_NEST_PARENT };
 	struct iommu_hw_info i = { .size = sizeof(i) };
@@ -136,7 +110,7 @@ TEST(noiommu_hwpt, "30:IFD-188", "a device without IOMMU has plain HWPTs, and no
 	h.flags = 0;
 	EXPECT_OK(x_ioctl(fd, IOMMU_HWPT_ALLOC, &h));
 	pt = h.out_hwpt_id;
-	EXPECT_OK(attach_to(&pt));
+	EXPECT_OK(cdev_attach(dev, &pt));
 	EXPECT_EQ(h.out_hwpt_id, pt);
 	EXPECT_ERR(EBUSY, destroy(fd, pt));
 }

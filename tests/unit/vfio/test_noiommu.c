@@ -135,16 +135,16 @@ static void large(void **state)
 	phys_t a, b;
 	uva_t at = ALIGN_UP((uintptr_t)p, GIB);
 
-	assert_rc(mem_ram_locate(mem, c->task.mm, at + 5 * PAGE, &a), 0);
+	assert_rc(mem_ram_locate(mem, c->task.mm, at + 5 * PAGE, &a, NULL), 0);
 	assert_int_equal(a % GIB, 5 * PAGE);
-	assert_rc(mem_ram_locate(mem, c->task.mm, at + GIB - PAGE, &b), 0);
+	assert_rc(mem_ram_locate(mem, c->task.mm, at + GIB - PAGE, &b, NULL), 0);
 	assert_int_equal(b, a + GIB - 6 * PAGE);
 	assert_rc(iommu_dma_write(d->iommu, b + PAGE - 2, "ab", 2), 0);
 	assert_int_equal(*((char *)at + GIB - 1), 'b');
 	assert_rc(iommu_dma_write(d->iommu, b + PAGE - 1, "ab", 2), -EFAULT);
 	/* the start of the area is in a GiB that it does not fill */
 	if ((uintptr_t)p != at) {
-		assert_rc(mem_ram_locate(mem, c->task.mm, (uintptr_t)p, &b), 0);
+		assert_rc(mem_ram_locate(mem, c->task.mm, (uintptr_t)p, &b, NULL), 0);
 		assert_true(b < 3 * GIB);
 	}
 	device_del(d);
@@ -161,7 +161,7 @@ static void exhausted(void **state)
 	int rc = 0;
 
 	for (n = 0; n < low + 10 && !rc; n++) {
-		rc = mem_ram_locate(mem, c->task.mm, n * MIB2, &phys);
+		rc = mem_ram_locate(mem, c->task.mm, n * MIB2, &phys, NULL);
 		assert_true(phys > last);
 		last = phys;
 	}
