@@ -149,7 +149,7 @@ void iommu_domain_destroy(struct iommu_domain *dom);
  */
 int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 /**
- * iommu_group_replace - the same for a group that is attached to another domain: no device is in any third one meanwhile
+ * iommu_group_replace - the same for a group that is attached: each device is in the old domain or in the new one
  * Return: 0; -EBUSY a member is being reset; -EINVAL as attach, or not attached. On failure none has moved
  */
 int iommu_group_replace(struct iommu_group *g, struct iommu_domain *dom);

@@ -151,7 +151,8 @@ static int slot_open(struct iommufd_group *ig, uint32_t pasid, struct iommufd_hw
 	return 0;
 }
 
-static int attach_to_slot(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt, struct iommufd_slot *slot)
+static int attach_to_slot(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt,
+			  struct iommufd_slot *slot)
 {
 	struct iommufd_attachment *at = calloc(1, sizeof(*at));
 	int rc = at ? 0 : -ENOMEM;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fault queues: where page requests of devices would be read, and answered. No device here makes any, so a queue is
- * always empty, no answer has a cookie that is known, and an HWPT that names a queue can be made but attached to nothing.
+ * always empty, no answer has a cookie that is known, and an HWPT that names a queue can be made, but no device can be
+ * attached to it.
  *
  * Spec: 30, section 12.
  */

@@ -6,7 +6,7 @@
 #define KNOWN_FLAGS IOMMU_HW_INFO_FLAG_INPUT_TYPE
 
 /* The registers of a VT-d unit, as far as they follow from what is known of it. */
-#define VTD_CAP              0x00d2008022000006ull /* as QEMU's: 16 bits of domain ids, where the fault registers are ... */
+#define VTD_CAP              0x00d2008022000006ull /* as QEMU's: 16 bits of domain ids, ... */
 #define VTD_CAP_SAGAW(width) ((width) > 48 ? 0xeull << 8 : (width) > 39 ? 6ull << 8 : 2ull << 8)
 #define VTD_CAP_MGAW(width)  ((uint64_t)((width) - 1) << 16)
 #define VTD_CAP_SLLPS_2M     BIT64(34)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HWPTs: one hardware page table each, that shows all of an address space to the devices attached to it. A program makes
- * them (manual), or attaching a device to an IOAS does (automatic): those are shared by all devices that suit, and go
- * with the last one.
+ * HWPTs: one hardware page table each, that shows all of an address space to the devices attached to it. A program
+ * makes them (manual), or attaching a device to an IOAS does (automatic): those are shared by all devices that suit,
+ * and go with the last one.
  *
  * Spec: 30, 6.3, 7.
  */
@@ -14,7 +14,8 @@
 
 /* ---- life ---- */
 
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic, struct iommufd_hwpt **out)
+int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic,
+			struct iommufd_hwpt **out)
 {
 	struct iommufd_hwpt *hwpt = calloc(1, sizeof(*hwpt));
 	int rc;

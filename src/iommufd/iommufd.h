@@ -58,7 +58,7 @@ void iommufd_ctx_put(struct iommufd_ctx *ctx);
 
 /* ---- a VFIO group whose container is a context (spec 30, 9.1) ---- */
 
-/** iommufd_compat_ioas_create - SET_CONTAINER: make the compat IOAS unless there is one. -EINVAL No-IOMMU mode; -ENOMEM */
+/** iommufd_compat_ioas_create - SET_CONTAINER: the compat IOAS, unless there is one. -EINVAL No-IOMMU mode; -ENOMEM */
 int iommufd_compat_ioas_create(struct iommufd_ctx *ctx);
 /** iommufd_compat_ioas_id - where GET_DEVICE_FD attaches. -ENODEV it has none (any more) */
 int iommufd_compat_ioas_id(struct iommufd_ctx *ctx, uint32_t *out);
@@ -77,12 +77,13 @@ int iommufd_compat_set_noiommu(struct iommufd_ctx *ctx);
  */
 int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id);
 /**
- * iommufd_device_bind_noiommu - the same for a device without IOMMU: nobody's DMA is claimed, and attaching it only pins
- * what is mapped, so that IOAS_NOIOMMU_GET_PA can say where it is. Who may open the device is the driver's to ask.
+ * iommufd_device_bind_noiommu - the same for a device without IOMMU: nobody's DMA is claimed, and attaching it only
+ * pins what is mapped, so that IOAS_NOIOMMU_GET_PA can say where it is. Who may open the device is the driver's to ask.
  * Return: 0; -EINVAL it has an IOMMU, or the kernel was built without No-IOMMU mode; -ENOMEM
  */
-int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id);
-/** iommufd_device_unbind - it is not attached (any more); waits for ioctls that name it; the group's last gives it back */
+int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out,
+				uint32_t *id);
+/** iommufd_device_unbind - nothing is attached; waits for ioctls that name it; the group's last gives the group back */
 void iommufd_device_unbind(struct iommufd_device *idev);
 struct iommufd_ctx *iommufd_device_ctx(struct iommufd_device *idev); /* borrowed */
 uint32_t iommufd_device_id(struct iommufd_device *idev);
@@ -90,8 +91,8 @@ uint32_t iommufd_device_id(struct iommufd_device *idev);
 #define IOMMUFD_NO_PASID 0
 /**
  * iommufd_device_attach - put a device that is not attached into an address space
- * @pasid: IOMMUFD_NO_PASID, or one of the address spaces that a device tells apart by itself. Each is attached, replaced
- *         and detached on its own; all must be detached before unbind. No unit translates them
+ * @pasid: IOMMUFD_NO_PASID, or one of the address spaces that a device tells apart by itself. Each is attached,
+ *         replaced and detached on its own; all must be detached before unbind. No unit translates them
  * @pt_id: an IOAS or HWPT; on success the id of the HWPT in use
  * Return: 0; -ENOENT no such id; -EINVAL another type, does not suit the device, the group uses another HWPT, or only
  * one of the HWPTs of the group is fit for PASIDs; -EBUSY attached already; -EADDRINUSE what is mapped or allowed is
@@ -103,7 +104,7 @@ int iommufd_device_attach(struct iommufd_device *idev, uint32_t pasid, uint32_t 
  * but the old and the new one. On failure nothing has changed. -EINVAL also: it is not attached
  */
 int iommufd_device_replace(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id);
-/** iommufd_device_detach - its DMA is blocked again; an automatic HWPT goes with its last device. Not attached: nothing */
+/** iommufd_device_detach - blocked again; an automatic HWPT goes with its last device. Not attached: nothing */
 void iommufd_device_detach(struct iommufd_device *idev, uint32_t pasid);
 bool iommufd_device_attached(struct iommufd_device *idev, uint32_t pasid);
 
@@ -151,6 +152,7 @@ void iommufd_access_unpin(struct iommufd_access *access, iova_t iova, uint64_t l
  * @t: the program on whose behalf; NULL: a thread of the device's own
  * Return: as pin; what lies before the failure may have moved
  */
-int iommufd_access_rw(struct iommufd_access *access, struct task *t, iova_t iova, void *data, uint64_t length, bool write);
+int iommufd_access_rw(struct iommufd_access *access, struct task *t, iova_t iova, void *data, uint64_t length,
+		      bool write);
 
 #endif

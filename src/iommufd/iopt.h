@@ -116,13 +116,17 @@ void iopt_choice_freed_locked(struct iopt *t, iova_t start);
  * Return: 0; -EINVAL; -EOVERFLOW; -EEXIST; -EPERM; -ENOSPC; -EFAULT; -ENOMEM. Nothing has changed on failure
  */
 int iopt_map(struct iopt *t, const struct iopt_slice *s, unsigned n, unsigned prot, bool fixed, iova_t *iova);
-/** iopt_slices - what [@iova, +@length) leads to. Returns how many, *@out is malloc'ed; -ENOENT; -EINVAL; -EOVERFLOW; -ENOMEM */
+/**
+ * iopt_slices - what [@iova, +@length) leads to; *@out is malloc'ed
+ * Returns how many; -ENOENT; -EINVAL; -EOVERFLOW; -ENOMEM
+ */
 int iopt_slices(struct iopt *t, iova_t iova, uint64_t length, struct iopt_slice **out);
 void iopt_slices_put(struct iopt_slice *s, int n);
 /**
  * iopt_unmap - remove whole areas
  * @removed: bytes; valid on failure too, as areas before the one in the way stay removed
- * Context: no lock of an access held, as accesses are called back. Return: 0; -ENOENT the range cuts an area; -EDEADLOCK
+ * Context: no lock of an access held, as accesses are called back.
+ * Return: 0; -ENOENT the range cuts an area; -EDEADLOCK an access does not let go
  */
 int iopt_unmap(struct iopt *t, iova_t start, iova_t last, uint64_t *removed);
 /** iopt_cut - make @last the end of an area, if it is inside one (type1). -EINVAL; -EBUSY; -ENOMEM */

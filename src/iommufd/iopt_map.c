@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Areas come and go. A new area is put in place first, so that its addresses are its own, and then shown to the domains,
- * which pins its pages; when that fails it goes again. An unmap takes what lies between two areas that are in the way
- * out of every domain with one call, so DMA under way is waited for once; then the pages are unpinned.
+ * Areas come and go. A new area is put in place first, so that its addresses are its own, and then shown to the
+ * domains, which pins its pages; when that fails it goes again. An unmap takes what lies between two areas that are in
+ * the way out of every domain with one call, so DMA under way is waited for once; then the pages are unpinned.
  *
  * An area that accesses have pinned is closed for new pins, and they are called back, without the lock; whoever finds
  * it still pinned a hundred times gives up.

@@ -153,13 +153,14 @@ struct iommufd_hwpt {
 	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] */
 };
 
-/** iommufd_noiommu_unit - what stands in the place of hardware for devices without: all addresses, and no translation */
+/** iommufd_noiommu_unit - in the place of hardware for devices without: all addresses, and no translation */
 extern const struct iommu_unit iommufd_noiommu_unit;
 /**
  * iommufd_hwpt_create - for devices like @idev; reserved, and visited when @automatic is set, not published
  * Shows all of the address space. Return: 0; -EINVAL; -EADDRINUSE; -EFAULT; -ENOMEM
  */
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic, struct iommufd_hwpt **out);
+int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic,
+			struct iommufd_hwpt **out);
 void iommufd_hwpt_abandon(struct iommufd_hwpt *hwpt);
 void iommufd_hwpt_publish(struct iommufd_hwpt *hwpt);
 /** iommufd_hwpt_next - the automatic HWPT after @prev (NULL: the first), visited; @prev is left. NULL: none */
