@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* /dev/iommu: contexts, ids, and the frame that every request goes through. */
 #include "ioas.h"
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 /* Every request, with its least and its full size. */
@@ -100,6 +101,22 @@ TEST(wrong_type, "30:IFD-009", "a request of the right number and another type: 
 	EXPECT_ERR(ENOTTY, x_ioctl(fd, 0x40003b81, buf));
 	EXPECT_ERR(EFAULT, x_ioctl(fd, 0xc00c3b81, NULL));
 	EXPECT_ERR(ENOTTY, x_ioctl(fd, 0x3c64, buf));
+}
+
+TEST(kernels_own, "30:IFD-007", "FIOCLEX and its like are answered whatever the file is")
+{
+	int fd = iommu_open(), on = 1, c = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
+
+	if (test_door() == DOOR_CAPI)
+		test_skip("numbers of an embedded machine are no descriptors");
+	EXPECT_OK(ioctl(fd, FIOCLEX));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+	EXPECT_OK(ioctl(fd, FIONCLEX));
+	EXPECT_EQ(0, fcntl(fd, F_GETFD));
+	EXPECT_OK(ioctl(c, FIOCLEX));
+	EXPECT_OK(ioctl(c, FIONBIO, &on));
+	EXPECT_EQ(0, isatty(fd));
+	EXPECT_ERR(ENOTTY, ioctl(fd, 0x5401, &on));
 }
 
 TEST(short_size, "30:IFD-010", "a size below the least is EINVAL for every request")

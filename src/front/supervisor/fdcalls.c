@@ -165,20 +165,23 @@ long super_lseek(struct super_call *c)
 
 long super_ioctl(struct super_call *c)
 {
-	unsigned cmd = (unsigned)super_arg(c, 1);
+	unsigned cmd = (unsigned)super_arg(c, 1), type = cmd >> 8 & 0xff;
 	struct super_file *sf;
 	struct task *t;
 	long rc;
 
 	if ((int)super_arg(c, 0) == STUB_RPC_FD && cmd >= STUB_RPC_FIRST && cmd <= STUB_RPC_LAST)
 		return super_stub_call(c);
+	if (type == 'T')
+		return SUPER_CONTINUE; /* FIOCLEX and its like are the kernel's for every file */
 	super_files_drain(c->s);
 	rc = get_file(c, 0, &sf, &t);
 	if (rc)
 		return rc;
 	rc = file_ioctl(sf->file, t, cmd, super_arg(c, 2));
 	super_file_put(sf);
-	return rc;
+	/* What is not ours may still be known to the kernel. */
+	return rc == -ENOTTY && type != ';' ? SUPER_CONTINUE : rc;
 }
 
 /* Without a stub nobody carries accesses to trapped pages, so those cannot be mapped. */
