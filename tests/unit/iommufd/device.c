@@ -18,7 +18,7 @@ static int attach_fails(struct iommufd_device *idev, uint32_t pt)
 	return rc;
 }
 
-static void IFD_120_bound_means_blocked(void **state)
+static void IFD_120_IFD_139_bound_and_detached_means_blocked(void **state)
 {
 	struct iommu_dev *d = lab_alone("a", &unit_strong);
 	struct iommufd_device *idev = lab_bind(d);
@@ -423,7 +423,7 @@ static void IFD_014_IFD_155_IFD_156_hardware_information(void **state)
 	iommu_dev_destroy(d);
 }
 
-static void IFD_117_groups_of_a_container(void **state)
+static void IFD_117_IFD_185_groups_of_a_container(void **state)
 {
 	struct iommu_vfio_ioas v = { .size = sizeof(v), .op = IOMMU_VFIO_IOAS_GET };
 	uint32_t id;
@@ -666,7 +666,7 @@ static void IFD_146_IFD_147_IFD_148_IFD_149_pasids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(IFD_120_bound_means_blocked),
+		T(IFD_120_IFD_139_bound_and_detached_means_blocked),
 		T(IFD_133_hardware_that_is_not_good_enough),
 		T(IFD_121_IFD_122_IFD_123_one_owner_for_a_group),
 		T(IFD_019_IFD_020_IFD_022_what_is_in_use_stays),
@@ -681,7 +681,7 @@ int main(void)
 		T(IFD_137_a_replace_that_fails_changes_nothing),
 		T(IFD_021_IFD_151_IFD_152_manual_hwpts),
 		T(IFD_014_IFD_155_IFD_156_hardware_information),
-		T(IFD_117_groups_of_a_container),
+		T(IFD_117_IFD_185_groups_of_a_container),
 		T(another_file_is_no_context),
 		T(IFD_154_IFD_168_IFD_169_IFD_171_fault_queues),
 		T(IFD_186_IFD_187_IFD_188_without_iommu),
