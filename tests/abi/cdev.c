@@ -133,7 +133,7 @@ TEST(bind_group, "10:CDV-07 10:CDV-08 10:GRP-18 30:IFD-125", "BIND while the gro
 	EXPECT_ERR(ENOTTY, cdev_detach(s.device));
 }
 
-TEST(bind_owner, "10:CDV-09 10:CDV-10 30:IFD-121 30:IFD-122", "a group belongs to one iommufd, and to none while a kernel driver of it does DMA: EPERM")
+TEST(bind_owner, "10:CDV-09 10:CDV-10 30:IFD-121 30:IFD-122 10:OWN-04 10:OWN-05 10:OWN-12", "a group belongs to one iommufd, and to none while a kernel driver of it does DMA: EPERM")
 {
 	int d, e, ctx = iommu_open();
 
@@ -266,7 +266,7 @@ TEST(attach_args, "10:CDV-14 10:CDV-15 10:CDV-16 30:IFD-136", "ATTACH checks its
 	EXPECT_OK(x_ioctl(d, VFIO_DEVICE_DETACH_IOMMUFD_PT, &x));
 }
 
-TEST(blocked, "10:CDV-11 30:IFD-120 30:IFD-139", "a bound device reaches nothing before it is attached, nor after it is detached")
+TEST(blocked, "10:CDV-11 30:IFD-120 30:IFD-139 10:OWN-13", "a bound device reaches nothing before it is attached, nor after it is detached")
 {
 	int d = cdev_take(EDU), ctx = iommu_open();
 	volatile uint32_t *bar, *p = ram(PAGE), *q = ram(PAGE);

@@ -91,7 +91,7 @@ TEST(unset, "30:IFD-102 30:IFD-104", "without a compat IOAS: ENODEV, after what 
 	EXPECT_ERR(EFAULT, x_ioctl(fd, VFIO_IOMMU_MAP_DMA, (void *)8));
 }
 
-TEST(extensions, "30:IFD-103", "API version 0; type1, type1v2 and UNMAP_ALL, whatever is set")
+TEST(extensions, "30:IFD-103 10:CMP-05", "API version 0; type1, type1v2 and UNMAP_ALL, whatever is set")
 {
 	for (int set = 0; set < 2; set++) {
 		if (set)
@@ -111,7 +111,7 @@ TEST(extensions, "30:IFD-103", "API version 0; type1, type1v2 and UNMAP_ALL, wha
 	EXPECT_EQ(1, extension(VFIO_DMA_CC_IOMMU));
 }
 
-TEST(set_iommu_types, "30:IFD-105 30:IFD-106", "SET_IOMMU can be repeated; type1 turns large pages off, and nothing on")
+TEST(set_iommu_types, "30:IFD-105 30:IFD-106 10:CMP-04", "SET_IOMMU can be repeated; type1 turns large pages off, and nothing on")
 {
 	begin();
 	EXPECT_OK(set_iommu(VFIO_TYPE1v2_IOMMU));
@@ -159,7 +159,7 @@ TEST(info_sizes, "30:IFD-107 30:IFD-109", "GET_INFO writes what there is room fo
 	}
 }
 
-TEST(info_chain, "30:IFD-108 30:IFD-110", "GET_INFO's chain: dma_avail without limit, and the ranges of the IOAS")
+TEST(info_chain, "30:IFD-108 30:IFD-110 10:CMP-06", "GET_INFO's chain: dma_avail without limit, and the ranges of the IOAS")
 {
 	unsigned char buf[INFO_MAX];
 	struct vfio_iommu_type1_info_dma_avail *avail = (void *)(buf + 24);
@@ -201,7 +201,7 @@ static int unmap_flags(uint32_t flags, uint64_t iova, uint64_t *size)
 	return rc;
 }
 
-TEST(unmap_all, "30:IFD-112 30:IFD-113", "UNMAP_ALL names no range; bitmaps, addresses anew and DIRTY_PAGES there are not")
+TEST(unmap_all, "30:IFD-112 30:IFD-113 10:CMP-05", "UNMAP_ALL names no range; bitmaps, addresses anew and DIRTY_PAGES there are not")
 {
 	struct vfio_iommu_type1_dirty_bitmap d = { .argsz = sizeof(d), .flags = 1 };
 	char *p = ram(PAGE);
@@ -225,7 +225,7 @@ TEST(unmap_all, "30:IFD-112 30:IFD-113", "UNMAP_ALL names no range; bitmaps, add
 	EXPECT_ERR(ENOTTY, x_ioctl(fd, VFIO_GROUP_GET_STATUS, &d));
 }
 
-TEST(unmap_inside, "30:IFD-114", "v2: UNMAP inside a mapping is ENOENT, and the size says 0")
+TEST(unmap_inside, "30:IFD-114 10:CMP-03", "v2: UNMAP inside a mapping is ENOENT, and the size says 0")
 {
 	char *p = ram(4 * PAGE);
 	uint64_t n = PAGE;
@@ -240,7 +240,7 @@ TEST(unmap_inside, "30:IFD-114", "v2: UNMAP inside a mapping is ENOENT, and the 
 	EXPECT_ERR(EEXIST, map_dma(fd, p, 0x11000, PAGE, 3));
 }
 
-TEST(unmap_type1, "30:IFD-115", "type1: any pages of a mapping can be unmapped")
+TEST(unmap_type1, "30:IFD-115 10:CMP-07", "type1: any pages of a mapping can be unmapped")
 {
 	char *p = ram(8 * PAGE);
 	uint64_t n = 2 * PAGE;
