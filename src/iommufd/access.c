@@ -121,7 +121,7 @@ static void leave_locked(struct iommufd_access *a, struct iommufd_ioas *to) REQU
 	a->leaving = old;
 	mutex_unlock(&a->lock);
 	if (a->ops->unmap)
-		a->ops->unmap(a->priv, 0, 0);
+		a->ops->unmap(a->priv, 0, UINT64_MAX);
 	mutex_lock(&a->lock);
 	assert(RB_EMPTY(&a->pins));
 	a->leaving = NULL;

@@ -121,7 +121,7 @@ int iommufd_ctx_device_id(struct iommufd_ctx *ctx, struct iommu_dev *d);
 struct iommufd_access_ops {
 	bool needs_pin_pages;
 	/*
-	 * [@iova, +@length) is about to be unmapped (length 0: all of it): unpin everything of it before returning.
+	 * [@iova, +@length) is about to be unmapped (0, UINT64_MAX: all there is): unpin everything of it before returning.
 	 * Context: no lock of iommufd's held; may be called for a range that is not pinned.
 	 */
 	void (*unmap)(void *ctx, iova_t iova, uint64_t length);

@@ -3,30 +3,12 @@
  * Devices without DMA of their own: spec 10, 3.2 and 4.5. The machine: tests/machines/emulated.yaml; its devices
  * soft0, soft1 and deaf have registers that pin, unpin and copy (src/vfio/emulated). No other Linux has them.
  */
-#include "abi.h"
+#include "soft.h"
 #include <sys/resource.h>
 
-#define SYSFS "/sys/devices/virtual/vfio-emulated/"
 #define FREE  "0000:00:04.0" /* without IOMMU */
 #define PAGE  4096ull
 #define RW    (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-
-enum { IOVA = 8, COUNT = 16, PROT = 24, COMMAND = 32, RESULT = 40, PINNED = 48, NOTICES = 56, NOTICE_IOVA = 64,
-       NOTICE_LENGTH = 72, DATA = 0x800 };
-enum { PIN = 1, UNPIN, COPY_IN, COPY_OUT, LOAD, STORE };
-
-static int soft_group(const char *name)
-{
-	char path[96], target[256];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), SYSFS "%s/iommu_group", name);
-	n = x_readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		test_skip("this machine has no emulated devices");
-	target[n] = 0;
-	return atoi(strrchr(target, '/') + 1);
-}
 
 static int open_soft_group(const char *name)
 {
@@ -71,29 +53,6 @@ static struct setup join(const struct setup *with, const char *name)
 	EXPECT_OK(set_container(s.group, s.container));
 	s.device = EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_GET_DEVICE_FD, (void *)(uintptr_t)name));
 	return s;
-}
-
-static uint64_t reg(int d, unsigned at)
-{
-	uint64_t v = 0;
-
-	EXPECT_EQ(8, x_pread(d, &v, 8, at));
-	return v;
-}
-
-static void set_reg(int d, unsigned at, uint64_t v)
-{
-	EXPECT_EQ(8, x_pwrite(d, &v, 8, at));
-}
-
-/* What the device's function returned. */
-static int64_t command(int d, unsigned what, uint64_t iova, uint64_t count, uint64_t prot)
-{
-	set_reg(d, IOVA, iova);
-	set_reg(d, COUNT, count);
-	set_reg(d, PROT, prot);
-	set_reg(d, COMMAND, what);
-	return (int64_t)reg(d, RESULT);
 }
 
 static void *memory(unsigned pages)
