@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which pages devices have written: SET_DIRTY_TRACKING, GET_DIRTY_BITMAP. The bitmap is the program's, and is filled
- * piece by piece, so a range of any length costs no memory. What cannot be reported ends the report, without an error:
- * a hole between the areas, memory that cannot be written.
+ * piece by piece, so a range of any length costs no memory; a large page may lie in several, and is read and cleared
+ * with the first. What cannot be reported ends the report, without an error: a hole between the areas, memory that
+ * cannot be written.
  *
  * Spec: 30, section 10.
  */
@@ -44,18 +45,33 @@ int iommufd_set_dirty_ioctl(struct ucmd *u)
 /* A piece of the bitmap: bits of [start, last]. */
 struct piece {
 	iova_t start, last;
+	iova_t known;   /* below this all is written: the page that said so reaches beyond its piece. 0: nothing is */
 	unsigned shift; /* of a bit's size */
 	uint8_t bits[PIECE];
 };
 
+/* Bits @from to @to, inclusive */
+static void set_bits(uint8_t *bits, uint64_t from, uint64_t to)
+{
+	const uint8_t head = (uint8_t)(0xff << from % 8), tail = (uint8_t)(0xff >> (7 - to % 8));
+
+	if (from / 8 == to / 8) {
+		bits[from / 8] |= head & tail;
+		return;
+	}
+	bits[from / 8] |= head;
+	memset(bits + from / 8 + 1, 0xff, to / 8 - from / 8 - 1);
+	bits[to / 8] |= tail;
+}
+
 static void mark(void *ctx, iova_t base, uint64_t size)
 {
 	struct piece *p = ctx;
-	iova_t from = MAX(base, p->start), to = MIN(base + (size - 1), p->last);
-	uint64_t last = (to - p->start) >> p->shift;
+	iova_t from = MAX(base, p->start), end = base + (size - 1), to = MIN(end, p->last);
 
-	for (uint64_t bit = (from - p->start) >> p->shift; bit <= last; bit++)
-		p->bits[bit / 8] |= (uint8_t)BIT(bit % 8);
+	set_bits(p->bits, (from - p->start) >> p->shift, (to - p->start) >> p->shift);
+	if (end > p->last)
+		p->known = end + 1;
 }
 
 /* Where the areas that begin at @start end without a hole, @last at most; false: there is none */
@@ -86,6 +102,8 @@ static bool collect(struct iommufd_hwpt *hwpt, struct piece *p, bool clear)
 	SCOPED_LOCK(&t->lock);
 	if (!covered_locked(t, p->start, p->last, &last))
 		return false;
+	if (p->known > p->start)
+		mark(p, p->start, p->known - p->start);
 	iommu_domain_dirty(hwpt->domain, p->start, last, clear, mark, p);
 	return last == p->last;
 }

@@ -174,6 +174,27 @@ static void long_bitmaps(void **state)
 	end();
 }
 
+/* A page of 1 GiB lies in eight pieces, and is told and forgotten as one */
+static void large_pages_in_many_pieces(void **state)
+{
+	static unsigned char map[3 * 32768];
+
+	begin();
+	fake_add(&lab.mm, 0x100000000, 3 * 1024 * MIB, true, true);
+	assert_int_equal(lab_map(ioas, 0x100000000, 0x100000000, 3 * 1024 * MIB), 0);
+	assert_int_equal(track(hwpt, 1), 0);
+	memset(map, 0, sizeof(map));
+	assert_int_equal(lab_write(dev, 0x140000000 + 512 * MIB, 1), 0);
+	assert_int_equal(get(0, 0x100000000, 3 * 1024 * MIB, PAGE, map), 0);
+	for (unsigned i = 0; i < sizeof(map); i++)
+		assert_int_equal(map[i], i / 32768 == 1 ? 0xff : 0);
+	memset(map, 0, sizeof(map));
+	assert_int_equal(get(0, 0x100000000, 3 * 1024 * MIB, PAGE, map), 0);
+	for (unsigned i = 0; i < sizeof(map); i++)
+		assert_int_equal(map[i], 0);
+	end();
+}
+
 #define HUNTED 512 /* pages */
 static atomic_bool written;
 
@@ -221,6 +242,7 @@ int main(void)
 		T(large_pages_and_large_bits),
 		T(IFD_165_IFD_166_ranges),
 		T(long_bitmaps),
+		T(large_pages_in_many_pieces),
 		T(no_write_is_lost),
 	};
 
