@@ -7,7 +7,9 @@
  *	run.store         a store to the liveness register
  *	run.doorbell      a store that raises an MSI, until its eventfd was read
  *	run.map           MAP and UNMAP of 4 KiB, both
+ *	run.ioas_map      the same by iommufd, the device attached
  */
+#include "abi/iommufd.h"
 #include "abi/vfio.h"
 #include "bench.h"
 #include <fcntl.h>
@@ -17,6 +19,27 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* The device's group has left its container; now it is attached to an address space. */
+static int bench_ioas(int g)
+{
+	void *ram = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iommu_vfio_ioas compat = { .size = sizeof(compat), .op = IOMMU_VFIO_IOAS_GET };
+	int fd = open("/dev/iommu", O_RDWR);
+
+	if (ioctl(g, VFIO_GROUP_SET_CONTAINER, &fd) || ioctl(g, VFIO_GROUP_GET_DEVICE_FD, "0000:00:03.0") < 0 ||
+	    ioctl(fd, IOMMU_VFIO_IOAS, &compat))
+		return 1;
+	struct iommu_ioas_map m = { .size = sizeof(m), .ioas_id = compat.ioas_id, .user_va = (uintptr_t)ram,
+				    .length = 4096, .iova = 0x100000,
+				    .flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE };
+	struct iommu_ioas_unmap u = { .size = sizeof(u), .ioas_id = compat.ioas_id, .iova = 0x100000 };
+	int rc = 0;
+
+	BENCH("run.ioas_map", 3000, rc |= ioctl(fd, IOMMU_IOAS_MAP, &m); u.length = 4096;
+	      rc |= ioctl(fd, IOMMU_IOAS_UNMAP, &u));
+	return rc != 0;
+}
 
 int main(void)
 {
@@ -60,5 +83,10 @@ int main(void)
 	struct vfio_iommu_type1_dma_map m = { sizeof(m), 3, (uintptr_t)ram, 0x100000, 4096 };
 	struct vfio_iommu_type1_dma_unmap u = { .argsz = sizeof(u), .iova = 0x100000 };
 	BENCH("run.map", 3000, ioctl(c, VFIO_IOMMU_MAP_DMA, &m); u.size = 4096; ioctl(c, VFIO_IOMMU_UNMAP_DMA, &u));
-	return 0;
+
+	munmap((void *)bar, 0x1000);
+	close(d);
+	if (ioctl(g, VFIO_GROUP_UNSET_CONTAINER))
+		return 1;
+	return bench_ioas(g);
 }
