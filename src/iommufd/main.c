@@ -63,12 +63,24 @@ int ucmd_respond(struct ucmd *u)
 	return task_copy_out(u->t, u->arg, u->cmd, MIN(u->size, u->full));
 }
 
-static int copy_in(struct ucmd *u, const struct request *r)
+/* One copy where it will do, as each may be a system call: nearly always the caller's memory has room for ours. */
+static int copy_in(struct ucmd *u, const struct request *r, unsigned cmd)
 {
+	const bool whole = task_copy_in(u->t, u->cmd, u->arg, r->full) == 0;
 	int rc;
 
+	if (whole)
+		memcpy(&u->size, u->cmd, sizeof(u->size));
+	else if (task_copy_in(u->t, &u->size, u->arg, sizeof(u->size)))
+		return -EFAULT;
+	if (r->cmd != cmd)
+		return -ENOTTY;
 	if (u->size < r->min)
 		return -EINVAL;
+	if (whole && u->size <= r->full) {
+		memset((char *)u->cmd + u->size, 0, r->full - u->size);
+		return 0;
+	}
 	rc = ucopy_struct(u->t, u->cmd, r->full, u->arg, u->size);
 	memcpy(u->cmd, &u->size, sizeof(u->size)); /* what was checked */
 	return rc;
@@ -85,13 +97,9 @@ static long ctx_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg
 	if (nr < first || nr - first >= ARRAY_SIZE(requests))
 		return iommufd_vfio_ioctl(u.ctx, t, cmd, arg);
 	r = &requests[nr - first];
-	if (task_copy_in(t, &u.size, arg, sizeof(u.size)))
-		return -EFAULT;
-	if (r->cmd != cmd)
-		return -ENOTTY;
 	assert(r->full <= sizeof(buf));
 	u.full = r->full;
-	rc = copy_in(&u, r);
+	rc = copy_in(&u, r, cmd);
 	return rc ? rc : r->fn(&u);
 }
 
