@@ -15,13 +15,6 @@
 #include <bsd/sys/tree.h>
 #include <unistd.h>
 
-/* One mem_pin, of pages [first, ...) of the object. */
-struct pages_pin {
-	struct mem_pin *pin;
-	uint64_t first;
-	unsigned spans;
-};
-
 struct pages_span {
 	RB_ENTRY(pages_span) node;
 	uint64_t first, last; /* pages, inclusive */
@@ -29,6 +22,14 @@ struct pages_span {
 	struct pages_pin *pin;
 };
 RB_HEAD(pages_spans, pages_span);
+
+/* One mem_pin, of pages [first, ...) of the object. */
+struct pages_pin {
+	struct mem_pin *pin;    /* NULL: not in use */
+	uint64_t first;
+	unsigned spans;
+	struct pages_span span; /* what it was made for; those cut off are by themselves */
+};
 
 struct iommufd_pages {
 	struct iommufd *fd;         /* [I] */
@@ -48,6 +49,7 @@ struct iommufd_pages {
 	struct iommufd_user *next_user;
 	struct pages_spans spans;   /* [lock] */
 	uint64_t charged;           /* [lock] pages */
+	struct pages_pin pin;       /* [lock] the first, as most objects never have another */
 };
 
 static int span_compare(const struct pages_span *a, const struct pages_span *b)
@@ -200,18 +202,33 @@ static int span_cut(struct iommufd_pages *p, uint64_t page)
 	return 0;
 }
 
+static struct pages_pin *pin_alloc(struct iommufd_pages *p)
+{
+	return p->pin.pin ? calloc(1, sizeof(struct pages_pin)) : &p->pin;
+}
+
+static void pin_free(struct iommufd_pages *p, struct pages_pin *pin)
+{
+	if (pin == &p->pin)
+		pin->pin = NULL;
+	else
+		free(pin);
+}
+
 static void span_end(struct iommufd_pages *p, struct pages_span *s)
 {
+	struct pages_pin *pin = s->pin;
 	uint64_t n = s->last - s->first + 1;
 
 	RB_REMOVE(pages_spans, &p->spans, s);
-	if (--s->pin->spans == 0) {
-		mem_unpin(s->pin->pin);
-		free(s->pin);
+	if (s != &pin->span)
+		free(s);
+	if (--pin->spans == 0) {
+		mem_unpin(pin->pin);
+		pin_free(p, pin);
 	}
 	iommufd_uncharge(p->how, p->user, p->mm, n);
 	p->charged -= n;
-	free(s);
 }
 
 /* Pin [@first, @last], which nobody holds; @iova: of the first page. */
@@ -219,36 +236,30 @@ static int span_create(struct iommufd_pages *p, uint64_t first, uint64_t last, i
 {
 	struct task mapper = { .mm = p->source };
 	unsigned prot = MEM_RAM | MEM_READ | (p->writable ? MEM_WRITE : 0);
-	struct pages_span *s = calloc(1, sizeof(*s));
+	struct pages_pin *pin = pin_alloc(p);
 	uint64_t n = last - first + 1;
-	int rc = -ENOMEM;
+	int rc;
 
-	if (!s)
+	if (!pin)
 		return -ENOMEM;
-	s->pin = calloc(1, sizeof(*s->pin));
-	if (!s->pin)
-		goto err_free;
 	rc = mem_pin(p->fd->mem, &mapper, p->base + (first << UVFIO_PAGE_SHIFT), n << UVFIO_PAGE_SHIFT,
-		     ALIGN_DOWN(iova, UVFIO_PAGE_SIZE), prot, false, &s->pin->pin);
+		     ALIGN_DOWN(iova, UVFIO_PAGE_SIZE), prot, false, &pin->pin);
 	if (rc)
 		goto err_free;
 	rc = iommufd_charge(p->how, p->user, p->mm, n);
 	if (rc)
 		goto err_unpin;
-	s->pin->first = first;
-	s->pin->spans = 1;
-	s->first = first;
-	s->last = last;
-	s->holders = 1;
+	pin->first = first;
+	pin->spans = 1;
+	pin->span = (struct pages_span){ .first = first, .last = last, .holders = 1, .pin = pin };
 	p->charged += n;
-	RB_INSERT(pages_spans, &p->spans, s);
+	RB_INSERT(pages_spans, &p->spans, &pin->span);
 	return 0;
 
 err_unpin:
-	mem_unpin(s->pin->pin);
+	mem_unpin(pin->pin);
 err_free:
-	free(s->pin);
-	free(s);
+	pin_free(p, pin);
 	return rc;
 }
 
