@@ -11,12 +11,6 @@ static unsigned prot_of(uint32_t flags)
 	return (flags & IOMMU_IOAS_MAP_WRITEABLE ? MEM_WRITE : 0) | (flags & IOMMU_IOAS_MAP_READABLE ? MEM_READ : 0);
 }
 
-static bool counts_by_mm(struct iommufd_ctx *ctx)
-{
-	SCOPED_LOCK(&ctx->lock);
-	return ctx->by_mm;
-}
-
 /* One new pages object, all of it. Takes over @pages. */
 static int map_pages(struct iommufd_ioas *ioas, struct iommufd_pages *pages, uint64_t length, uint32_t flags,
 		     uint64_t *iova)
@@ -32,7 +26,7 @@ int iommufd_ioas_map_user(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas, st
 			  uint64_t length, uint32_t flags, uint64_t *iova)
 {
 	struct iommufd_pages *pages;
-	int rc = iommufd_pages_create(ctx->fd, t, uva, length, flags & IOMMU_IOAS_MAP_WRITEABLE, counts_by_mm(ctx), &pages);
+	int rc = iommufd_pages_create(ctx->fd, t, uva, length, flags & IOMMU_IOAS_MAP_WRITEABLE, ctx->by_mm, &pages);
 
 	return rc ? rc : map_pages(ioas, pages, length, flags, iova);
 }
@@ -81,7 +75,7 @@ static int map_file(struct ucmd *u, struct iommufd_ioas *ioas, struct iommu_ioas
 	if (rc)
 		return rc;
 	rc = iommufd_pages_create_file(u->ctx->fd, u->t, file, a->start, a->length, a->flags & IOMMU_IOAS_MAP_WRITEABLE,
-				       counts_by_mm(u->ctx), &pages);
+				       u->ctx->by_mm, &pages);
 	return rc ? rc : map_pages(ioas, pages, a->length, a->flags, &a->iova);
 }
 

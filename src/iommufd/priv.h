@@ -55,7 +55,7 @@ struct iommufd_ctx {
 	struct iommufd_object **objects;/* [lock] by id - 1; NULL: free, or not published yet */
 	unsigned nobjects;              /* [lock] room */
 	unsigned used;                  /* [lock] ids in use */
-	bool by_mm;                     /* [lock] pins are counted in the process, not by user */
+	bool by_mm;                     /* [lock] pins count in the process, not by user; stays while there are objects */
 	bool noiommu;                   /* [lock] */
 	struct iommufd_object *compat;  /* [lock] the compat IOAS, not a reference; NULL: none */
 	RB_HEAD(iommufd_groups, iommufd_group) groups; /* [lock] those with a bound device */
