@@ -19,6 +19,7 @@ void iopt_init(struct iopt *t, struct rwlock *process)
 	t->process = process;
 	mutex_init(&t->lock, RANK_IOMMUFD_IOPT);
 	RB_INIT(&t->areas);
+	slab_init(&t->room, sizeof(struct iopt_area));
 	LIST_INIT(&t->accesses);
 	t->align = 1;
 }
@@ -30,6 +31,7 @@ void iopt_fini(struct iopt *t)
 	assert(t->ndomains == 0 && LIST_EMPTY(&t->accesses));
 	iopt_unmap(t, 0, UINT64_MAX, &removed);
 	assert(RB_EMPTY(&t->areas));
+	slab_fini(&t->room);
 	free(t->domains);
 	free(t->allowed);
 	free(t->resv);

@@ -15,6 +15,7 @@
 
 #include "abi/iommufd.h"
 #include "base/lock.h"
+#include "base/slab.h"
 #include "iommu/iommu.h"
 #include "iommufd/pages.h"
 #include <bsd/sys/tree.h>
@@ -48,6 +49,7 @@ struct iopt {
 	struct rwlock *process;      /* [I] of the context; read by whoever changes what is there or pinned */
 	struct mutex lock;           /* RANK_IOMMUFD_IOPT; everything below */
 	struct iopt_areas areas;
+	struct slab room;            /* of areas: a program may have a million */
 	struct iopt_resv *resv;      /* by start, then last */
 	unsigned nresv;
 	struct iommu_iova_range *allowed; /* sorted, disjoint */

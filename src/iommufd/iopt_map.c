@@ -25,23 +25,20 @@ static int area_create_locked(struct iopt *t, const struct iopt_slice *s, unsign
 		return -EPERM;
 	if (!IS_ALIGNED((s->at & (UVFIO_PAGE_SIZE - 1)) | iova, t->align))
 		return -EINVAL;
-	a = calloc(1, sizeof(*a));
+	a = slab_alloc(&t->room);
 	if (!a)
 		return -ENOMEM;
-	a->start = iova;
-	a->last = iova + s->length - 1;
-	a->pages = iommufd_pages_get(s->pages);
-	a->at = s->at;
-	a->prot = (uint8_t)prot;
+	*a = (struct iopt_area){ .start = iova, .last = iova + s->length - 1, .pages = iommufd_pages_get(s->pages),
+				 .at = s->at, .prot = (uint8_t)prot };
 	iopt_area_insert_locked(t, a);
 	*out = a;
 	return 0;
 }
 
-static void area_free(struct iopt_area *a)
+static void area_free_locked(struct iopt *t, struct iopt_area *a)
 {
 	iommufd_pages_put(a->pages);
-	free(a);
+	slab_free(&t->room, a);
 }
 
 /* It is shown to no domain. */
@@ -50,7 +47,7 @@ static void area_destroy_locked(struct iopt *t, struct iopt_area *a)
 	if (t->ndomains)
 		iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
 	iopt_area_remove_locked(t, a);
-	area_free(a);
+	area_free_locked(t, a);
 }
 
 /* Where the program wants it. */
@@ -77,7 +74,7 @@ static void undo_locked(struct iopt *t, struct iopt_area **areas, unsigned n, un
 			area_destroy_locked(t, areas[i]);
 		} else {
 			iopt_area_remove_locked(t, areas[i]);
-			area_free(areas[i]);
+			area_free_locked(t, areas[i]);
 		}
 	}
 }
@@ -302,13 +299,13 @@ int iopt_cut(struct iopt *t, iova_t last)
 	at = a->at + (last + 1 - a->start);
 	if (!IS_ALIGNED((last + 1) | (at & (UVFIO_PAGE_SIZE - 1)), t->align) || a->pins || (t->ndomains && !t->small))
 		return -EINVAL;
-	upper = malloc(sizeof(*upper));
+	upper = slab_alloc(&t->room);
 	if (!upper)
 		return -ENOMEM;
 	if (t->ndomains)
 		rc = iommufd_pages_cut(a->pages, at);
 	if (rc) {
-		free(upper);
+		slab_free(&t->room, upper);
 		return rc;
 	}
 	*upper = *a;
