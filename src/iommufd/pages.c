@@ -368,7 +368,7 @@ static void cursor_step(struct cursor *c, struct iommufd_pages *p, uint64_t n)
 		uint64_t end = (c->span->last + 1) << UVFIO_PAGE_SHIFT;
 
 		c->span = RB_NEXT(pages_spans, &p->spans, c->span);
-		if (c->span)
+		if (c->span && c->span->first << UVFIO_PAGE_SHIFT == end) /* else what was asked for ends here */
 			cursor_enter(c, end);
 	} else if (c->skip == c->piece->length) {
 		c->piece++;

@@ -230,6 +230,24 @@ static void pins_and_domains_share_pages(void **state)
 	end();
 }
 
+static void a_pin_ends_before_another_one(void **state)
+{
+	uint32_t ioas = create(&pinning);
+	phys_t third, first[2];
+
+	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x10000, 4 * PAGE), 0);
+	assert_int_equal(pin(0x12000, PAGE, true, &third), 0);
+	/* A page is left out in between. */
+	assert_int_equal(iommufd_access_pin(soft.access, 0x10000, PAGE, true, &first[0]), 0);
+	assert_int_equal(iommufd_access_pin(soft.access, 0x11000, PAGE, true, &first[1]), 0);
+	assert_true(first[0] != first[1] && first[0] != third && first[1] != third);
+	assert_int_equal(lab_pinned(), 3);
+	iommufd_access_unpin(soft.access, 0x10000, PAGE);
+	iommufd_access_unpin(soft.access, 0x11000, PAGE);
+	end();
+	assert_int_equal(lab_pinned(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +259,7 @@ int main(void)
 		T(who_pins_wants_whole_pages),
 		T(copies_leave_no_pins),
 		T(pins_and_domains_share_pages),
+		T(a_pin_ends_before_another_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
