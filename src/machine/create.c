@@ -146,7 +146,7 @@ static int leave_out(struct machine *m, const struct machine_node *n)
 static int scan_bus(struct machine *m, struct pci_bus *bus, const struct machine_node *above)
 {
 	bool root = above->kind == MACHINE_HOST_BRIDGE;
-	unsigned n = above->below_count + root;
+	unsigned n = above->below_count + root, announced = 0;
 	AUTO_FREE struct pci_dev **made = calloc(n + 1, sizeof(struct pci_dev *));
 	int rc = made ? 0 : -ENOMEM;
 
@@ -155,12 +155,19 @@ static int scan_bus(struct machine *m, struct pci_bus *bus, const struct machine
 
 		rc = node->present == MACHINE_NO ? leave_out(m, node) : create_function(m, bus, node, &made[i]);
 	}
-	for (unsigned i = 0; !rc && i < n; i++) {
-		rc = made[i] ? pci_dev_announce(made[i]) : 0;
+	while (!rc && announced < n) {
+		rc = made[announced] ? pci_dev_announce(made[announced]) : 0;
 		if (rc)
-			log_msg(&m->log, LOG_ERR, "%s: cannot be announced: %s", made[i]->dev.name, strerror(-rc));
+			log_msg(&m->log, LOG_ERR, "%s: cannot be announced: %s", made[announced]->dev.name,
+				strerror(-rc));
+		else
+			announced++;
 	}
 	/* What was created but not announced is not found by machine_destroy(). */
+	for (unsigned i = made ? n : 0; rc && i-- > announced;) {
+		if (made[i])
+			pci_dev_unplug(made[i]);
+	}
 	for (unsigned i = 0; !rc && i < n; i++) {
 		if (i >= root && made[i] && made[i]->secondary)
 			rc = scan_bus(m, made[i]->secondary, above->order[i - root]);

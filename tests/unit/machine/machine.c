@@ -308,6 +308,28 @@ static void unplug(void **state)
 		machine_destroy(m[i]);
 }
 
+/* The second function cannot be in the domain of its group: no machine, and nothing is left of it. */
+static void no_machine(void **state)
+{
+	const char *text = "machine: refused\n"
+			   "iommus: [{name: wide}, {name: narrow, width: 39}]\n"
+			   "devices:\n"
+			   "- kind: host-bridge\n"
+			   "  below:\n"
+			   "  - {at: 01.0, model: edu}\n"
+			   "  - {at: 02.0, model: edu, multifunction: yes}\n"
+			   "  - {at: 02.1, model: edu, iommu: narrow}\n"
+			   "  - {at: 03.0, kind: root-port, below: [{at: 00.0, model: ioat}]}\n";
+	const struct machine_options o = { .log_sink = show_log };
+	struct machine_desc *d = NULL;
+	struct machine *m = NULL;
+
+	assert_int_equal(machine_desc_parse("test", text, strlen(text), stderr, &d), 0);
+	assert_int_equal(machine_create(d, &o, &m), -EINVAL);
+	assert_null(m);
+	machine_desc_free(d);
+}
+
 static void report(void **state)
 {
 	struct machine *m = boot(NULL);
@@ -325,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(list), cmocka_unit_test(explain), cmocka_unit_test(busy), cmocka_unit_test(grouping),
 		cmocka_unit_test(drivers), cmocka_unit_test(live), cmocka_unit_test(unplug), cmocka_unit_test(report),
+		cmocka_unit_test(no_machine),
 	};
 	int rc = cmocka_run_group_tests(tests, NULL, NULL);
 
