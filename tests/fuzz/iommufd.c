@@ -67,13 +67,12 @@ static char nodes[DEVICES + 1][64], groups[DEVICES + 1][64];
 static int memfd;
 static bool arena_changed;
 
+static bool trace;
+
 static int try(int fd, unsigned long cmd, void *arg)
 {
-	static int trace = -1;
 	int rc = uvfio_ioctl(m, fd, cmd, arg);
 
-	if (trace < 0)
-		trace = getenv("UVFIO_FUZZ_TRACE") != NULL;
 	if (trace)
 		fprintf(stderr, "ioctl(%d, %#lx): %s\n", fd, cmd, rc < 0 ? strerrorname_np(errno) : "fine");
 	return rc;
@@ -695,26 +694,29 @@ static void do_dma(void)
 	size_t n = sizes[b >> 5];
 	uint64_t at = iova();
 	bool fault;
+	int rc = 0;
 
 	switch (byte() % 3) {
 	case 0:
-		pci_dma_write(d, at, data, n);
+		rc = pci_dma_write(d, at, data, n);
 		break;
 	case 1:
-		pci_dma_read(d, at, data, n);
+		rc = pci_dma_read(d, at, data, n);
 		break;
 	case 2:
-		pci_dma_copy(d, at, iova(), n, &fault);
+		rc = pci_dma_copy(d, at, iova(), n, &fault);
 		break;
 	}
+	if (trace)
+		fprintf(stderr, "dma(%s, %#lx, %zu): %d\n", pci_dev_name(d), at, n, rc);
 }
 
-/* Registers of the soft device: 8 IOVA, 16 count, 24 direction, 32 command */
+/* Registers of the soft device: 8 IOVA, 16 count, 24 direction, 32 command; pages for commands 1 and 2, else bytes */
 static void do_soft(void)
 {
 	int fd = pick(DEVICE);
 	uint8_t b = byte();
-	uint64_t v[4] = { iova(), b >> 4, 3, b & 7 };
+	uint64_t v[4] = { iova(), (b & 7) > 2 ? b * 8u : b >> 4, 3, b & 7 };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(v); i++)
 		uvfio_pwrite(m, fd, &v[i], 8, 8 + 8 * i);
@@ -895,6 +897,8 @@ static void boot(void)
 	struct rlimit r = { LIMIT, LIMIT };
 	char err[1024], dir[128];
 	int fd;
+
+	trace = getenv("UVFIO_FUZZ_TRACE") != NULL;
 
 	m = uvfio_create(getenv("UVFIO_MACHINE") ? getenv("UVFIO_MACHINE") : FUZZ_MACHINE, err, sizeof(err));
 	if (!m) {
