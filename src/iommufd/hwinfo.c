@@ -67,15 +67,15 @@ static int hw_info(struct ucmd *u, struct iommu_hw_info *a, const struct iommu_u
 int iommufd_hw_info_ioctl(struct ucmd *u)
 {
 	struct iommu_hw_info *a = u->cmd;
+	const struct iommu_unit *unit;
 	struct iommufd_device *idev;
-	int rc;
 
 	if ((a->flags & ~KNOWN_FLAGS) || a->__reserved[0] || a->__reserved[1] || a->__reserved[2])
 		return -EOPNOTSUPP;
 	idev = iommufd_device_visit(u->ctx, a->dev_id);
 	if (!idev)
 		return -ENOENT;
-	rc = idev->unit == &iommufd_noiommu_unit ? -EOPNOTSUPP : hw_info(u, a, idev->unit);
+	unit = idev->unit; /* it is the machine's: the device's unbind need not wait for copies to the program */
 	iommufd_device_leave(idev);
-	return rc;
+	return unit == &iommufd_noiommu_unit ? -EOPNOTSUPP : hw_info(u, a, unit);
 }

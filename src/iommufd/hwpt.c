@@ -152,7 +152,8 @@ static int name_fault(struct ucmd *u, struct iommufd_hwpt *hwpt)
 	return 0;
 }
 
-static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iommufd_ioas *ioas)
+static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iommufd_ioas *ioas,
+			struct iommufd_hwpt **out)
 {
 	struct iommu_hwpt_alloc *a = u->cmd;
 	struct iommufd_hwpt *hwpt;
@@ -168,16 +169,14 @@ static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iomm
 	hwpt->pasid = a->flags & IOMMU_HWPT_ALLOC_PASID;
 	a->out_hwpt_id = hwpt->obj.id;
 	rc = name_fault(u, hwpt);
-	if (!rc)
-		rc = ucmd_respond(u);
 	if (rc)
 		iommufd_hwpt_abandon(hwpt);
 	else
-		iommufd_hwpt_publish(hwpt);
+		*out = hwpt;
 	return rc;
 }
 
-static int alloc_for(struct ucmd *u, struct iommufd_device *idev)
+static int alloc_for(struct ucmd *u, struct iommufd_device *idev, struct iommufd_hwpt **out)
 {
 	const struct iommu_hwpt_alloc *a = u->cmd;
 	struct iommufd_object *pt = iommufd_object_visit(u->ctx, a->pt_id, IOMMUFD_ANY);
@@ -186,7 +185,7 @@ static int alloc_for(struct ucmd *u, struct iommufd_device *idev)
 	if (!pt)
 		return -EINVAL;
 	if (pt->type == IOMMUFD_IOAS)
-		rc = alloc_paging(u, idev, container_of(pt, struct iommufd_ioas, obj));
+		rc = alloc_paging(u, idev, container_of(pt, struct iommufd_ioas, obj), out);
 	else if (pt->type == IOMMUFD_HWPT)
 		rc = -EOPNOTSUPP; /* no unit's driver has nested ones */
 	iommufd_object_leave(pt);
@@ -197,6 +196,7 @@ int iommufd_hwpt_alloc_ioctl(struct ucmd *u)
 {
 	const struct iommu_hwpt_alloc *a = u->cmd;
 	struct iommufd_device *idev;
+	struct iommufd_hwpt *hwpt;
 	int rc;
 
 	if (a->__reserved)
@@ -206,8 +206,15 @@ int iommufd_hwpt_alloc_ioctl(struct ucmd *u)
 	idev = iommufd_device_visit(u->ctx, a->dev_id);
 	if (!idev)
 		return -ENOENT;
-	rc = alloc_for(u, idev);
-	iommufd_device_leave(idev);
+	rc = alloc_for(u, idev, &hwpt);
+	iommufd_device_leave(idev); /* its unbind need not wait for copies to the program */
+	if (rc)
+		return rc;
+	rc = ucmd_respond(u);
+	if (rc)
+		iommufd_hwpt_abandon(hwpt);
+	else
+		iommufd_hwpt_publish(hwpt);
 	return rc;
 }
 

@@ -91,30 +91,41 @@ int iommufd_ioas_ranges_ioctl(struct ucmd *u)
 	return room < (uint32_t)n ? -EMSGSIZE : 0;
 }
 
-#define ALLOWED_STEP 4096 /* ranges copied in at a time: a number made up costs no more memory than good ranges do */
+#define ALLOWED_STEP 4096 /* ranges copied in at first; then as many as there are */
 
+/* One step more, good ranges each. */
+static int copy_in_step(struct task *t, uva_t at, struct iommu_iova_range *list, uint32_t n)
+{
+	if (task_copy_in(t, list, at, n * sizeof(*list)))
+		return -EFAULT;
+	for (uint32_t i = 0; i < n; i++) {
+		if (list[i].start >= list[i].last)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/* No number made up, and no page mapped many times, costs more memory than good ranges do. */
 static int copy_in_ranges(struct task *t, uva_t at, uint32_t n, struct iommu_iova_range **out)
 {
 	struct iommu_iova_range *list = NULL, *more;
+	int rc = 0;
 
-	for (uint32_t done = 0, step; done < n; done += step) {
-		step = MIN(n - done, (uint32_t)ALLOWED_STEP);
+	for (uint32_t done = 0, step; !rc && done < n; done += step) {
+		step = MIN(n - done, MAX(done, (uint32_t)ALLOWED_STEP));
 		more = reallocarray(list, (size_t)done + step, sizeof(*list));
 		if (!more) {
-			free(list);
-			return -ENOMEM;
+			rc = -ENOMEM;
+			break;
 		}
 		list = more;
-		if (task_copy_in(t, list + done, at + (uint64_t)done * sizeof(*list), step * sizeof(*list))) {
-			free(list);
-			return -EFAULT;
-		}
-		for (uint32_t i = done; i < done + step; i++) {
-			if (list[i].start >= list[i].last) {
-				free(list);
-				return -EINVAL;
-			}
-		}
+		rc = copy_in_step(t, at + (uint64_t)done * sizeof(*list), list + done, step);
+		if (!rc)
+			rc = iopt_sort_ranges(list, done + step);
+	}
+	if (rc) {
+		free(list);
+		return rc;
 	}
 	*out = list;
 	return 0;

@@ -187,7 +187,7 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n)
+int iopt_sort_ranges(struct iommu_iova_range *list, unsigned n)
 {
 	if (n)
 		qsort(list, n, sizeof(*list), by_start);
@@ -195,6 +195,13 @@ int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n)
 		if (list[i].start <= list[i - 1].last)
 			return -EINVAL;
 	}
+	return 0;
+}
+
+int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n)
+{
+	if (iopt_sort_ranges(list, n))
+		return -EINVAL;
 	SCOPED_LOCK(&t->lock);
 	for (unsigned i = 0; i < n; i++) {
 		if (iopt_reserved_locked(t, list[i].start, list[i].last))

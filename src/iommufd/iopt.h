@@ -93,6 +93,8 @@ void iopt_unreserve_locked(struct iopt *t, iova_t start, iova_t last);
 bool iopt_reserved_locked(const struct iopt *t, iova_t start, iova_t last);
 /** iopt_ranges - the holes of what is reserved, ascending. Returns how many, *@out is malloc'ed; -ENOMEM */
 int iopt_ranges(struct iopt *t, struct iommu_iova_range **out, uint64_t *align);
+/** iopt_sort_ranges - by start. -EINVAL: some overlap */
+int iopt_sort_ranges(struct iommu_iova_range *list, unsigned n);
 /** iopt_allow - take the list, none empty (malloc'ed, taken over on success). -EINVAL they overlap; -EADDRINUSE */
 int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n);
 

@@ -46,6 +46,7 @@ struct iommufd_pages {
 	enum iommufd_charge how;
 	struct iommufd_user *user;  /* NULL: how is not USER */
 	struct mm *next_mm;         /* between move_begin and move_end */
+	bool recharged;             /* the same: who pays changes */
 	struct iommufd_user *next_user;
 	struct pages_spans spans;   /* [lock] */
 	uint64_t charged;           /* [lock] pages */
@@ -552,7 +553,8 @@ int iommufd_pages_move_begin(struct iommufd_pages *p, struct task *t)
 		if (!user)
 			return -ENOMEM;
 	}
-	rc = iommufd_charge(p->how, user, t->mm, p->charged);
+	p->recharged = p->how == IOMMUFD_CHARGE_USER ? user != p->user : p->mm != t->mm;
+	rc = p->recharged ? iommufd_charge(p->how, user, t->mm, p->charged) : 0;
 	if (rc) {
 		iommufd_user_put(p->fd->account, user);
 		return rc;
@@ -575,7 +577,8 @@ void iommufd_pages_move_end(struct iommufd_pages *p, struct task *t, bool undo)
 	}
 	p->next_mm = NULL;
 	p->next_user = NULL;
-	iommufd_uncharge(p->how, user, mm, p->charged);
+	if (p->recharged)
+		iommufd_uncharge(p->how, user, mm, p->charged);
 	iommufd_user_put(p->fd->account, user);
 	mm_put(mm);
 }

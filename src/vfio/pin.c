@@ -26,6 +26,8 @@ static void access_unpin(struct iommufd_access *a, iova_t page, int npages)
 
 static int access_pin(struct iommufd_access *a, iova_t page, int npages, bool write, phys_t *phys)
 {
+	if (page + ((uint64_t)npages << UVFIO_PAGE_SHIFT) - 1 < page)
+		return -EOVERFLOW;
 	for (int i = 0; i < npages; i++) {
 		int rc = iommufd_access_pin(a, page + (iova_t)i * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE, write, &phys[i]);
 

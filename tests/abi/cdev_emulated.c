@@ -50,7 +50,7 @@ static char *mapped(const struct soft *s, unsigned pages, uint64_t iova)
 	return p;
 }
 
-TEST(soft_bind, "", "BIND gives the id of an access: no device, but used")
+TEST(soft_bind, "30:IFD-020", "BIND gives the id of an access: no device, but used")
 {
 	struct soft s = soft_bound("soft0");
 	struct iommu_hw_info info = { .size = sizeof(info), .dev_id = s.id };
@@ -86,7 +86,7 @@ TEST(soft_attach, "10:CDV-14 10:CDV-15", "ATTACH takes an IOAS only, which stays
 	EXPECT_OK(destroy(s.ctx, other));
 }
 
-TEST(soft_align, "", "who pins takes whole pages")
+TEST(soft_align, "30:IFD-030", "who pins takes whole pages")
 {
 	struct soft s = soft_bound("soft0");
 	char *p = mapped(&s, 1, 0);
@@ -113,6 +113,7 @@ TEST(soft_pin_errors, "30:IFD-182", "what is not mapped, or not for that, is not
 	EXPECT_EQ(-EPERM, command(s.device, PIN, 0x11000, 1, 3));
 	EXPECT_EQ(-EPERM, command(s.device, PIN, 0x10000, 2, 3));
 	EXPECT_EQ(-ENOENT, command(s.device, PIN, 0x10000, 3, 1));
+	EXPECT_EQ(-EOVERFLOW, command(s.device, PIN, -PAGE, 2, 1));
 	EXPECT_EQ(0, reg(s.device, PINNED));
 	EXPECT_EQ(0, command(s.device, UNPIN, 0x30000, 1, 0)); /* ignored */
 	EXPECT_OK(ioas_unmap_n(s.ctx, s.ioas, 0, ALL)); /* no pin was left */

@@ -286,9 +286,15 @@ static bool proof_has(struct vfio_pci_device *v, const struct proof *p, struct p
 static int hot_reset_proven(struct vfio_pci_device *v, struct scope *s, const struct proof *p)
 {
 	struct vfio_pci_device *m;
+	int rc;
 
 	SCOPED_LOCK(vfio_set_lock(&v->vdev));
 	SCOPED_LOCK(&v->vp->lock);
+	/* Functions may have come while the proof was copied in. */
+	scope_fini(s);
+	rc = scope_init(v, s);
+	if (rc)
+		return rc;
 	if (!scope_is_set_locked(v, s))
 		return -EINVAL;
 	TAILQ_FOREACH(m, &v->set->members, link) {

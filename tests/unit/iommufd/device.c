@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices: bind, attach, replace, detach; automatic and manual HWPTs. */
 #include "iommufd_lab.h"
+#include "base/lock.h"
 
 static uint32_t attach(struct iommufd_device *idev, uint32_t pt)
 {
@@ -663,9 +664,65 @@ static void IFD_146_IFD_147_IFD_148_IFD_149_pasids(void **state)
 	iommu_dev_destroy(d);
 }
 
+/* ---- a caller whose memory cannot be written for a while ---- */
+
+static struct {
+	struct mutex lock;
+	struct cond changed;
+	bool waits, go; /* [lock] */
+	uint32_t device;
+} slow;
+
+static int slow_out(struct task *t, uva_t dst, const void *src, size_t n)
+{
+	SCOPED_LOCK(&slow.lock);
+	slow.waits = true;
+	cond_broadcast(&slow.changed);
+	while (!slow.go)
+		cond_wait(&slow.changed, &slow.lock);
+	return 0;
+}
+
+static void slow_info(void *arg)
+{
+	const struct task_ops ops = { .copy_in = lab_in, .copy_out = slow_out, .capable = fake_capable };
+	char buf[64];
+	struct iommu_hw_info a = { .size = sizeof(a), .dev_id = slow.device, .data_len = 64, .data_uptr = (uintptr_t)buf };
+	struct task t = lab.caller.t;
+
+	t.ops = &ops;
+	file_ioctl(lab.file, &t, IOMMU_GET_HW_INFO, (uintptr_t)&a);
+}
+
+static void unbind_does_not_wait_for_copies(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	struct iommufd_device *idev = lab_bind(d);
+	struct thread caller;
+
+	mutex_init(&slow.lock, RANK_NONE);
+	cond_init(&slow.changed);
+	slow.device = iommufd_device_id(idev);
+	thread_start(&caller, "caller", slow_info, NULL);
+	mutex_lock(&slow.lock);
+	while (!slow.waits)
+		cond_wait(&slow.changed, &slow.lock);
+	mutex_unlock(&slow.lock);
+	iommufd_device_unbind(idev); /* returns */
+	mutex_lock(&slow.lock);
+	slow.go = true;
+	cond_broadcast(&slow.changed);
+	mutex_unlock(&slow.lock);
+	thread_join(&caller);
+	cond_fini(&slow.changed);
+	mutex_fini(&slow.lock);
+	iommu_dev_destroy(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(unbind_does_not_wait_for_copies),
 		T(IFD_120_IFD_139_bound_and_detached_means_blocked),
 		T(IFD_133_hardware_that_is_not_good_enough),
 		T(IFD_121_IFD_122_IFD_123_one_owner_for_a_group),

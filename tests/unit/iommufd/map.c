@@ -337,6 +337,8 @@ static void IFD_098_IFD_099_change_process(void **state)
 	assert_int_equal(change_process(), 0);
 	assert_int_equal(atomic_load(&lab.mm.mm.locked_pages), 0);
 	assert_int_equal(atomic_load(&mm.mm.locked_pages), 5);
+	assert_int_equal(change_process(), 0); /* to itself: nothing is charged twice */
+	assert_int_equal(atomic_load(&mm.mm.locked_pages), 5);
 	assert_int_equal(lab_unmap(ioas, 0x10000, 3 * PAGE), 0);
 	assert_int_equal(atomic_load(&mm.mm.locked_pages), 2);
 	lab.caller = mine;
