@@ -6,6 +6,16 @@
 #define ACCESS_FLAGS (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
 #define MAP_FLAGS    (IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS_FLAGS)
 
+/* What MAP, MAP_FILE and COPY ask for; @iova: the highest there is */
+static int check(uint32_t flags, uint64_t length, iova_t iova)
+{
+	if (flags & ~MAP_FLAGS)
+		return -EOPNOTSUPP;
+	if (iova == UINT64_MAX || length == UINT64_MAX)
+		return -EOVERFLOW;
+	return flags & ACCESS_FLAGS ? 0 : -EINVAL;
+}
+
 static unsigned prot_of(uint32_t flags)
 {
 	return (flags & IOMMU_IOAS_MAP_WRITEABLE ? MEM_WRITE : 0) | (flags & IOMMU_IOAS_MAP_READABLE ? MEM_READ : 0);
@@ -37,12 +47,11 @@ int iommufd_ioas_map_ioctl(struct ucmd *u)
 	struct iommufd_ioas *ioas;
 	int rc;
 
-	if ((a->flags & ~MAP_FLAGS) || a->__reserved)
+	if (a->__reserved)
 		return -EOPNOTSUPP;
-	if (a->iova == UINT64_MAX || a->length == UINT64_MAX)
-		return -EOVERFLOW;
-	if (!(a->flags & ACCESS_FLAGS))
-		return -EINVAL;
+	rc = check(a->flags, a->length, a->iova);
+	if (rc)
+		return rc;
 	ioas = iommufd_ioas_visit(u->ctx, a->ioas_id);
 	if (!ioas)
 		return -ENOENT;
@@ -85,12 +94,9 @@ int iommufd_ioas_map_file_ioctl(struct ucmd *u)
 	struct iommufd_ioas *ioas;
 	int rc;
 
-	if (a->flags & ~MAP_FLAGS)
-		return -EOPNOTSUPP;
-	if (a->iova == UINT64_MAX || a->length == UINT64_MAX)
-		return -EOVERFLOW;
-	if (!(a->flags & ACCESS_FLAGS))
-		return -EINVAL;
+	rc = check(a->flags, a->length, a->iova);
+	if (rc)
+		return rc;
 	ioas = iommufd_ioas_visit(u->ctx, a->ioas_id);
 	if (!ioas)
 		return -ENOENT;
@@ -134,15 +140,10 @@ static int copy(struct ucmd *u, struct iommu_ioas_copy *a)
 int iommufd_ioas_copy_ioctl(struct ucmd *u)
 {
 	struct iommu_ioas_copy *a = u->cmd;
-	int rc;
+	int rc = check(a->flags, a->length, MAX(a->src_iova, a->dst_iova));
 
-	if (a->flags & ~MAP_FLAGS)
-		return -EOPNOTSUPP;
-	if (a->length == UINT64_MAX || a->src_iova == UINT64_MAX || a->dst_iova == UINT64_MAX)
-		return -EOVERFLOW;
-	if (!(a->flags & ACCESS_FLAGS))
-		return -EINVAL;
-	rc = copy(u, a);
+	if (!rc)
+		rc = copy(u, a);
 	return rc ? rc : ucmd_respond(u);
 }
 

@@ -200,8 +200,6 @@ int iopt_sort_ranges(struct iommu_iova_range *list, unsigned n)
 
 int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n)
 {
-	if (iopt_sort_ranges(list, n))
-		return -EINVAL;
 	SCOPED_LOCK(&t->lock);
 	for (unsigned i = 0; i < n; i++) {
 		if (iopt_reserved_locked(t, list[i].start, list[i].last))

@@ -95,7 +95,7 @@ bool iopt_reserved_locked(const struct iopt *t, iova_t start, iova_t last);
 int iopt_ranges(struct iopt *t, struct iommu_iova_range **out, uint64_t *align);
 /** iopt_sort_ranges - by start. -EINVAL: some overlap */
 int iopt_sort_ranges(struct iommu_iova_range *list, unsigned n);
-/** iopt_allow - take the list, none empty (malloc'ed, taken over on success). -EINVAL they overlap; -EADDRINUSE */
+/** iopt_allow - take the list, none empty, as iopt_sort_ranges left it (malloc'ed, taken over on success). -EADDRINUSE */
 int iopt_allow(struct iopt *t, struct iommu_iova_range *list, unsigned n);
 
 /** iopt_aligned_locked - would all areas do with @align? 0; -EADDRINUSE */
