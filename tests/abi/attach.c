@@ -14,27 +14,9 @@
 #define DMA_RW    (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 #define UNSAFE    "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
 
-static int set_container(int group, int container)
-{
-	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-}
-
-static int set_iommu(int container, unsigned long type)
-{
-	return x_ioctl(container, VFIO_SET_IOMMU, (void *)type);
-}
-
 static int unset(int group)
 {
 	return x_ioctl(group, VFIO_GROUP_UNSET_CONTAINER, NULL);
-}
-
-static uint32_t group_flags(int group)
-{
-	struct vfio_group_status s = { .argsz = sizeof(s) };
-
-	EXPECT_OK(x_ioctl(group, VFIO_GROUP_GET_STATUS, &s));
-	return s.flags;
 }
 
 /* A container with the group of @bdf. */

@@ -14,21 +14,6 @@
 #define DENIED     "0000:00:0a.0" /* 8086:0b25 */
 #define NO_IOMMU   "0000:00:0b.0"
 
-static void unbind(const char *bdf)
-{
-	char path[128];
-
-	if (!driver_of(bdf))
-		return;
-	snprintf(path, sizeof(path), DEVICES "%s/driver/unbind", bdf);
-	EXPECT_OK(sys_write(path, bdf));
-}
-
-static bool bound_to(const char *bdf, const char *driver)
-{
-	return driver_of(bdf) && strcmp(driver_of(bdf), driver) == 0;
-}
-
 static void need(const char *bdf)
 {
 	if (!function_exists(bdf))

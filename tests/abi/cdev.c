@@ -364,19 +364,6 @@ TEST(outlives, "10:CDV-18 30:IFD-023", "DMA goes on when the iommufd is closed, 
 
 /* ---- a group with an iommufd as its container ---- */
 
-static uint32_t flags_of(int group)
-{
-	struct vfio_group_status st = { .argsz = sizeof(st) };
-
-	EXPECT_OK(x_ioctl(group, VFIO_GROUP_GET_STATUS, &st));
-	return st.flags;
-}
-
-static int set_container(int group, int fd)
-{
-	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &fd);
-}
-
 static int get_device(int group, const char *bdf)
 {
 	return x_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, (void *)(uintptr_t)bdf);
@@ -399,9 +386,9 @@ TEST(as_container, "10:CMP-01 30:IFD-117", "an iommufd can be a group's containe
 
 	EXPECT_ERR(ENODEV, compat_ioas(ctx, &id));
 	g = EXPECT_OK(open_group(EDU));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_OK(set_container(g, ctx));
-	EXPECT_EQ(3, flags_of(g));
+	EXPECT_EQ(3, group_flags(g));
 	EXPECT_ERR(EINVAL, set_container(g, ctx));
 	EXPECT_OK(compat_ioas(ctx, &id));
 	EXPECT_EQ(1, id);
@@ -421,9 +408,9 @@ TEST(not_viable, "10:CMP-02 30:IFD-129", "SET_CONTAINER to an iommufd claims not
 
 	bind_host(NVME_MATE);
 	g = EXPECT_OK(open_group(EDU_SHARED));
-	EXPECT_EQ(0, flags_of(g));
+	EXPECT_EQ(0, group_flags(g));
 	EXPECT_OK(set_container(g, ctx));
-	EXPECT_EQ(3, flags_of(g));
+	EXPECT_EQ(3, group_flags(g));
 	EXPECT_ERR(EPERM, get_device(g, EDU_SHARED));
 	bind_vfio(NVME_MATE);
 	EXPECT_OK(get_device(g, EDU_SHARED));

@@ -38,11 +38,6 @@ static int open_free_group(const char *bdf)
 	return EXPECT_OK(x_open(path, O_RDWR));
 }
 
-static int set_container(int group, int fd)
-{
-	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &fd);
-}
-
 TEST(noiommu_cdev, "10:NOI-18 30:IFD-184", "the node of a device without IOMMU has a name that says so, and opens with CAP_SYS_RAWIO only")
 {
 	EXPECT_OK(open_free(EDU));

@@ -2,25 +2,15 @@
 /* Container files: /dev/vfio/vfio before and after a group and a backend are set. */
 #include "abi.h"
 
-static int container(void)
-{
-	return EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
-}
-
 static int ext(int c, unsigned long n)
 {
 	return x_ioctl(c, VFIO_CHECK_EXTENSION, (void *)n);
 }
 
-static int set_iommu(int c, unsigned long type)
-{
-	return x_ioctl(c, VFIO_SET_IOMMU, (void *)type);
-}
-
 /* A container with EDU's group set and no backend yet */
 static int with_group(int *group)
 {
-	int c = container();
+	int c = open_container();
 
 	*group = EXPECT_OK(open_group(EDU));
 	EXPECT_OK(x_ioctl(*group, VFIO_GROUP_SET_CONTAINER, &c));
@@ -29,12 +19,12 @@ static int with_group(int *group)
 
 TEST(api_version, "10:CNT-01", "GET_API_VERSION returns 0")
 {
-	EXPECT_EQ(0, x_ioctl(container(), VFIO_GET_API_VERSION, NULL));
+	EXPECT_EQ(0, x_ioctl(open_container(), VFIO_GET_API_VERSION, NULL));
 }
 
 TEST(extension_unknown, "10:CNT-02", "an unknown extension is 0, no error; all 64 bits count")
 {
-	int c = container();
+	int c = open_container();
 
 	EXPECT_EQ(0, ext(c, 99));
 	EXPECT_EQ(0, ext(c, 0x100000001ul));
@@ -43,7 +33,7 @@ TEST(extension_unknown, "10:CNT-02", "an unknown extension is 0, no error; all 6
 
 TEST(extension_fresh, "10:CNT-03", "a fresh container has type1, v2 and UNMAP_ALL, and not CC, nesting or UPDATE_VADDR")
 {
-	int c = container();
+	int c = open_container();
 
 	EXPECT_EQ(1, ext(c, VFIO_TYPE1_IOMMU));
 	EXPECT_EQ(1, ext(c, VFIO_TYPE1v2_IOMMU));
@@ -55,7 +45,7 @@ TEST(extension_fresh, "10:CNT-03", "a fresh container has type1, v2 and UNMAP_AL
 
 TEST(set_iommu_no_group, "10:CNT-04", "SET_IOMMU without a group is EINVAL")
 {
-	EXPECT_ERR(EINVAL, set_iommu(container(), VFIO_TYPE1v2_IOMMU));
+	EXPECT_ERR(EINVAL, set_iommu(open_container(), VFIO_TYPE1v2_IOMMU));
 }
 
 TEST(set_iommu_twice, "10:CNT-05", "a second SET_IOMMU is EINVAL")
@@ -88,7 +78,7 @@ TEST(set_iommu_unmap_all, "10:CNT-07", "SET_IOMMU(UNMAP_ALL) passes the probe an
 TEST(bare_ioctls, "10:CNT-08", "a container without backend refuses everything else with EINVAL")
 {
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
-	int c = container();
+	int c = open_container();
 	void *p = test_memory(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
 	EXPECT_ERR(EINVAL, map_dma(c, p, 0x1000, 4096, VFIO_DMA_MAP_FLAG_READ));
@@ -153,7 +143,7 @@ TEST(two_groups, "10:CNT-12 10:ATT-04", "two groups share one container and its 
 
 TEST(group_in_two_containers, "10:CNT-13", "a group cannot be in two containers")
 {
-	int g, c = with_group(&g), c2 = container();
+	int g, c = with_group(&g), c2 = open_container();
 
 	EXPECT_ERR(EINVAL, x_ioctl(g, VFIO_GROUP_SET_CONTAINER, &c2));
 	EXPECT_OK(set_iommu(c, VFIO_TYPE1v2_IOMMU));

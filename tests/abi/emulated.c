@@ -18,16 +18,6 @@ static int open_soft_group(const char *name)
 	return x_open(path, O_RDWR);
 }
 
-static int set_container(int group, int container)
-{
-	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-}
-
-static int set_iommu(int container, unsigned long type)
-{
-	return x_ioctl(container, VFIO_SET_IOMMU, (void *)type);
-}
-
 static struct rlimit memlock; /* as it was before the first test that changed it */
 
 static struct setup open_soft(const char *name, unsigned long type)

@@ -20,11 +20,6 @@ static int extension(unsigned long e)
 	return x_ioctl(fd, VFIO_CHECK_EXTENSION, (void *)e);
 }
 
-static int set_iommu(unsigned long type)
-{
-	return x_ioctl(fd, VFIO_SET_IOMMU, (void *)type);
-}
-
 TEST(pointer, "30:IFD-100", "the compat IOAS is set, told and cleared")
 {
 	uint32_t v = 0;
@@ -55,7 +50,7 @@ TEST(pointer_destroyed, "30:IFD-101", "the compat IOAS can be destroyed, and the
 	begin();
 	EXPECT_OK(destroy(fd, id));
 	EXPECT_ERR(ENODEV, compat(fd, IOMMU_VFIO_IOAS_GET, &v));
-	EXPECT_ERR(ENODEV, set_iommu(VFIO_TYPE1_IOMMU));
+	EXPECT_ERR(ENODEV, set_iommu(fd, VFIO_TYPE1_IOMMU));
 	EXPECT_EQ(id, ioas_alloc(fd));
 	EXPECT_ERR(ENODEV, compat(fd, IOMMU_VFIO_IOAS_GET, &v));
 }
@@ -85,8 +80,8 @@ TEST(unset, "30:IFD-102 30:IFD-104", "without a compat IOAS: ENODEV, after what 
 	EXPECT_ERR(ENODEV, x_ioctl(fd, VFIO_IOMMU_GET_INFO, &i));
 	u.flags = 2;
 	EXPECT_ERR(ENODEV, x_ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &u));
-	EXPECT_ERR(EINVAL, set_iommu(2));
-	EXPECT_ERR(ENODEV, set_iommu(VFIO_TYPE1_IOMMU));
+	EXPECT_ERR(EINVAL, set_iommu(fd, 2));
+	EXPECT_ERR(ENODEV, set_iommu(fd, VFIO_TYPE1_IOMMU));
 	EXPECT_ERR(ENODEV, extension(VFIO_DMA_CC_IOMMU));
 	EXPECT_ERR(EFAULT, x_ioctl(fd, VFIO_IOMMU_MAP_DMA, (void *)8));
 }
@@ -114,14 +109,14 @@ TEST(extensions, "30:IFD-103 10:CMP-05", "API version 0; type1, type1v2 and UNMA
 TEST(set_iommu_types, "30:IFD-105 30:IFD-106 10:CMP-04", "SET_IOMMU can be repeated; type1 turns large pages off, and nothing on")
 {
 	begin();
-	EXPECT_OK(set_iommu(VFIO_TYPE1v2_IOMMU));
+	EXPECT_OK(set_iommu(fd, VFIO_TYPE1v2_IOMMU));
 	EXPECT_EQ(1, option_get(fd, IOMMU_OPTION_HUGE_PAGES, id));
-	EXPECT_ERR(EINVAL, set_iommu(2));
-	EXPECT_ERR(EINVAL, set_iommu(7));
-	EXPECT_ERR(EINVAL, set_iommu(VFIO_NOIOMMU_IOMMU));
-	EXPECT_OK(set_iommu(VFIO_TYPE1_IOMMU));
+	EXPECT_ERR(EINVAL, set_iommu(fd, 2));
+	EXPECT_ERR(EINVAL, set_iommu(fd, 7));
+	EXPECT_ERR(EINVAL, set_iommu(fd, VFIO_NOIOMMU_IOMMU));
+	EXPECT_OK(set_iommu(fd, VFIO_TYPE1_IOMMU));
 	EXPECT_EQ(0, option_get(fd, IOMMU_OPTION_HUGE_PAGES, id));
-	EXPECT_OK(set_iommu(VFIO_TYPE1v2_IOMMU));
+	EXPECT_OK(set_iommu(fd, VFIO_TYPE1v2_IOMMU));
 	EXPECT_EQ(0, option_get(fd, IOMMU_OPTION_HUGE_PAGES, id));
 }
 
@@ -231,7 +226,7 @@ TEST(unmap_inside, "30:IFD-114 10:CMP-03", "v2: UNMAP inside a mapping is ENOENT
 	uint64_t n = PAGE;
 
 	begin();
-	EXPECT_OK(set_iommu(VFIO_TYPE1v2_IOMMU));
+	EXPECT_OK(set_iommu(fd, VFIO_TYPE1v2_IOMMU));
 	EXPECT_OK(map_dma(fd, p, 0x10000, 4 * PAGE, 3));
 	EXPECT_ERR(ENOENT, unmap_flags(0, 0x11000, &n));
 	EXPECT_EQ(0, n);
@@ -246,7 +241,7 @@ TEST(unmap_type1, "30:IFD-115 10:CMP-07", "type1: any pages of a mapping can be 
 	uint64_t n = 2 * PAGE;
 
 	begin();
-	EXPECT_OK(set_iommu(VFIO_TYPE1_IOMMU));
+	EXPECT_OK(set_iommu(fd, VFIO_TYPE1_IOMMU));
 	EXPECT_OK(map_dma(fd, p, 0x10000, 8 * PAGE, 3));
 	EXPECT_OK(unmap_flags(0, 0x12000, &n));
 	EXPECT_EQ(2 * PAGE, n);

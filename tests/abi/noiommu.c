@@ -20,10 +20,7 @@ static void rebind(const char *bdf)
 {
 	char path[128];
 
-	if (driver_of(bdf)) {
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind", bdf);
-		EXPECT_OK(sys_write(path, bdf));
-	}
+	unbind(bdf);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
 	EXPECT_OK(sys_write(path, "vfio-pci"));
 	EXPECT_OK(sys_write("/sys/bus/pci/drivers_probe", bdf));
@@ -52,11 +49,6 @@ static int open_noiommu(const char *bdf)
 
 	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", bind_noiommu(bdf));
 	return x_open(path, O_RDWR);
-}
-
-static int set_iommu(int container, unsigned long type)
-{
-	return x_ioctl(container, VFIO_SET_IOMMU, (void *)type);
 }
 
 static int extension(int container, unsigned long ext)

@@ -11,34 +11,6 @@
 #define BESIDE_STUB  "0000:00:0c.0"
 #define PF_STUB      "0000:00:0c.1"
 
-static uint32_t flags_of(int group)
-{
-	struct vfio_group_status st = { .argsz = sizeof(st) };
-
-	EXPECT_OK(x_ioctl(group, VFIO_GROUP_GET_STATUS, &st));
-	return st.flags;
-}
-
-static int container(void)
-{
-	return EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
-}
-
-static int set_container(int group, int c)
-{
-	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &c);
-}
-
-static void unbind(const char *bdf)
-{
-	char path[128];
-
-	if (!driver_of(bdf))
-		return;
-	snprintf(path, sizeof(path), DEVICES "%s/driver/unbind", bdf);
-	EXPECT_OK(sys_write(path, bdf));
-}
-
 /* Bind by driver_override; the result of drivers_probe */
 static int bind_to(const char *bdf, const char *driver)
 {
@@ -48,11 +20,6 @@ static int bind_to(const char *bdf, const char *driver)
 	snprintf(path, sizeof(path), DEVICES "%s/driver_override", bdf);
 	EXPECT_OK(sys_write(path, driver));
 	return (int)sys_write("/sys/bus/pci/drivers_probe", bdf);
-}
-
-static bool bound_to(const char *bdf, const char *driver)
-{
-	return driver_of(bdf) && strcmp(driver_of(bdf), driver) == 0;
 }
 
 /* The group behind BRIDGE with nobody but BRIDGE's driver in the way; its file */
@@ -81,9 +48,9 @@ TEST(shpchp_blocks, "10:OWN-23", "shpchp on a bridge of the group makes it not v
 
 	need_shpchp();
 	g = group_behind_bridge();
-	EXPECT_EQ(0, flags_of(g));
-	EXPECT_ERR(EPERM, set_container(g, container()));
-	EXPECT_EQ(0, flags_of(g));
+	EXPECT_EQ(0, group_flags(g));
+	EXPECT_ERR(EPERM, set_container(g, open_container()));
+	EXPECT_EQ(0, group_flags(g));
 }
 
 TEST(shpchp_gone, "10:OWN-26 10:OWN-30", "once shpchp is unbound the group can be had, its other members driverless")
@@ -93,8 +60,8 @@ TEST(shpchp_gone, "10:OWN-26 10:OWN-30", "once shpchp is unbound the group can b
 	need_shpchp();
 	g = group_behind_bridge();
 	EXPECT_OK(sys_write(DRIVERS "shpchp/unbind", BRIDGE));
-	EXPECT_EQ(1, flags_of(g));
-	EXPECT_OK(set_container(g, container()));
+	EXPECT_EQ(1, group_flags(g));
+	EXPECT_OK(set_container(g, open_container()));
 	EXPECT(!driver_of(NIC_BELOW) && !driver_of(BRIDGE));
 }
 
@@ -110,7 +77,7 @@ TEST(shpchp_late, "10:OWN-24 10:OWN-21 10:BND-08", "shpchp cannot bind to a brid
 	EXPECT(!driver_of(BRIDGE));
 	EXPECT_ERR(EINVAL, sys_write("/sys/bus/pci/drivers_probe", BRIDGE));
 	EXPECT(!driver_of(BRIDGE));
-	EXPECT_EQ(3, flags_of(s.group));
+	EXPECT_EQ(3, group_flags(s.group));
 	EXPECT_EQ(0x11e81234, config_read(s.device, 0, 4));
 	EXPECT_OK(x_close(s.device));
 	EXPECT_OK(x_close(s.group));
@@ -125,12 +92,12 @@ TEST(stub_instead, "10:OWN-25 10:OWN-02", "pci-stub on that bridge is as good as
 
 	EXPECT_OK(bind_to(BRIDGE, "pci-stub"));
 	EXPECT(bound_to(BRIDGE, "pci-stub"));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_OK(x_close(g));
 	s = open_device(EDU_BELOW);
 	EXPECT_OK(sys_write(DRIVERS "pci-stub/unbind", BRIDGE));
 	EXPECT_OK(sys_write(DRIVERS "pci-stub/bind", BRIDGE));
-	EXPECT_EQ(3, flags_of(s.group));
+	EXPECT_EQ(3, group_flags(s.group));
 	EXPECT_OK(x_close(s.device));
 	EXPECT_OK(x_close(s.group));
 	EXPECT_OK(sys_write(DEVICES BRIDGE "/driver_override", "\n"));
@@ -145,13 +112,13 @@ TEST(pcieport_harmless, "10:OWN-22 10:OWN-02 10:TOP-02", "pcieport on a port of 
 	EXPECT_EQ(group_of(PORT), group_of(BELOW_PORT));
 	EXPECT(bound_to(PORT, "pcieport"));
 	g = EXPECT_OK(open_group(BELOW_PORT));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_OK(x_close(g));
 	s = open_device(BELOW_PORT);
 	EXPECT_OK(sys_write(DRIVERS "pcieport/unbind", PORT));
 	EXPECT_OK(sys_write(DRIVERS "pcieport/bind", PORT));
 	EXPECT(bound_to(PORT, "pcieport"));
-	EXPECT_EQ(3, flags_of(s.group));
+	EXPECT_EQ(3, group_flags(s.group));
 }
 
 TEST(new_safe_driver, "10:OWN-29", "a bridge driver that is marked managed may have a bridge of a user's group")
@@ -165,10 +132,10 @@ TEST(new_safe_driver, "10:OWN-29", "a bridge driver that is marked managed may h
 	s = open_device(EDU_BELOW);
 	EXPECT_OK(bind_to(BRIDGE, "bridge-safe"));
 	EXPECT(bound_to(BRIDGE, "bridge-safe"));
-	EXPECT_EQ(3, flags_of(s.group));
+	EXPECT_EQ(3, group_flags(s.group));
 	EXPECT_OK(x_close(s.device));
 	EXPECT_OK(x_close(s.group));
-	EXPECT_EQ(1, flags_of(EXPECT_OK(open_group(EDU_BELOW))));
+	EXPECT_EQ(1, group_flags(EXPECT_OK(open_group(EDU_BELOW))));
 	EXPECT_OK(sys_write(DEVICES BRIDGE "/driver_override", "\n"));
 	unbind(BRIDGE);
 }
@@ -186,8 +153,8 @@ TEST(unsafe_classes, "10:OWN-23 10:OWN-24", "a bridge driver that does DMA, one 
 
 		g = group_behind_bridge();
 		EXPECT_OK(bind_to(BRIDGE, drivers[i]));
-		EXPECT_EQ(0, flags_of(g));
-		EXPECT_ERR(EPERM, set_container(g, container()));
+		EXPECT_EQ(0, group_flags(g));
+		EXPECT_ERR(EPERM, set_container(g, open_container()));
 		unbind(BRIDGE);
 		EXPECT_OK(x_close(g));
 		s = open_device(EDU_BELOW);
@@ -208,11 +175,11 @@ TEST(managed_do_not_count, "10:OWN-02", "vfio-pci and pci-stub on members leave 
 	bind_vfio(EDU_SHARED);
 	EXPECT_OK(bind_to(NVME_MATE, "pci-stub"));
 	g = EXPECT_OK(open_group(EDU_SHARED));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_OK(bind_to(NVME_MATE, "vfio-pci"));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	bind_host(NVME_MATE);
-	EXPECT_EQ(0, flags_of(g));
+	EXPECT_EQ(0, group_flags(g));
 }
 
 TEST(owned, "10:OWN-06 10:OWN-11 10:OWN-21 10:BND-14 10:BND-03", "while a user has the group its mate's host driver gets EBUSY; afterwards it binds")
@@ -231,7 +198,7 @@ TEST(owned, "10:OWN-06 10:OWN-11 10:OWN-21 10:BND-14 10:BND-03", "while a user h
 	EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_UNSET_CONTAINER, NULL));
 	EXPECT_OK(sys_write(DRIVERS "nvme/bind", NVME_MATE));
 	EXPECT(bound_to(NVME_MATE, "nvme"));
-	EXPECT_EQ(0, flags_of(s.group));
+	EXPECT_EQ(0, group_flags(s.group));
 	EXPECT_ERR(EPERM, set_container(s.group, s.container));
 }
 
@@ -250,7 +217,7 @@ TEST(device_keeps_claim, "10:OWN-20 10:OWN-21", "an open device keeps host drive
 
 TEST(claim_before_attach, "10:OWN-06", "SET_CONTAINER alone, before there is an address space, keeps host drivers out")
 {
-	int g, c = container();
+	int g, c = open_container();
 
 	unbind(NVME_MATE);
 	g = EXPECT_OK(open_group(EDU_SHARED));
@@ -262,14 +229,14 @@ TEST(claim_before_attach, "10:OWN-06", "SET_CONTAINER alone, before there is an 
 
 TEST(direct_region, "10:OWN-10", "a group that firmware wants a direct mapping for cannot be had: EINVAL, and its host driver may still bind")
 {
-	int g, c = container();
+	int g, c = open_container();
 
 	if (test_door() == DOOR_HOST)
 		test_skip("this machine's firmware wants no mapping");
 	g = EXPECT_OK(open_group(NEEDS_DIRECT));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_ERR(EINVAL, set_container(g, c));
-	EXPECT_EQ(1, flags_of(g));
+	EXPECT_EQ(1, group_flags(g));
 	EXPECT_ERR(EINVAL, set_container(g, c));
 	EXPECT_OK(bind_to(NEEDS_DIRECT, "nic"));
 	EXPECT(bound_to(NEEDS_DIRECT, "nic"));
@@ -284,10 +251,10 @@ TEST(pf_stub, "10:OWN-31", "pci-pf-stub, which vouches for nothing, keeps its gr
 		test_skip("no such hardware");
 	EXPECT(bound_to(PF_STUB, "pci-pf-stub"));
 	g = EXPECT_OK(open_group(BESIDE_STUB));
-	EXPECT_EQ(0, flags_of(g));
-	EXPECT_ERR(EPERM, set_container(g, container()));
+	EXPECT_EQ(0, group_flags(g));
+	EXPECT_ERR(EPERM, set_container(g, open_container()));
 	unbind(PF_STUB);
-	EXPECT_OK(set_container(g, container()));
+	EXPECT_OK(set_container(g, open_container()));
 	EXPECT_ERR(EBUSY, sys_write(DRIVERS "pci-pf-stub/bind", PF_STUB));
 	EXPECT_OK(x_close(g));
 	EXPECT_OK(sys_write(DRIVERS "pci-pf-stub/bind", PF_STUB));
@@ -351,7 +318,7 @@ TEST(type_in_use, "10:SYS-08 10:SYS-09", "with a driver or a user the type stays
 
 	unbind(NVME_MATE);
 	g = EXPECT_OK(open_group(EDU_SHARED));
-	EXPECT_OK(set_container(g, container()));
+	EXPECT_OK(set_container(g, open_container()));
 	EXPECT_ERR(EPERM, sys_write(type_path(), "identity"));
 	EXPECT_OK(x_close(g));
 	EXPECT_OK(sys_write(type_path(), "identity"));

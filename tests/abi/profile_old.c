@@ -12,19 +12,6 @@ static int extension(int container, unsigned long ext)
 	return x_ioctl(container, VFIO_CHECK_EXTENSION, (void *)ext);
 }
 
-static int set_iommu(int container, unsigned long type)
-{
-	return x_ioctl(container, VFIO_SET_IOMMU, (void *)type);
-}
-
-static uint32_t status(int group)
-{
-	struct vfio_group_status st = { .argsz = sizeof(st) };
-
-	EXPECT_OK(x_ioctl(group, VFIO_GROUP_GET_STATUS, &st));
-	return st.flags;
-}
-
 TEST(old_extensions, "10:CNT-03", "UNMAP_ALL and UPDATE_VADDR are not known, before or after SET_IOMMU")
 {
 	int c = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
@@ -78,15 +65,15 @@ TEST(old_viability, "10:OWN-32", "a group in use by the host joins a container; 
 	bind_host(NVME_MATE);
 	g = EXPECT_OK(open_group(EDU_SHARED));
 	c = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
-	EXPECT_EQ(0, status(g));
+	EXPECT_EQ(0, group_flags(g));
 	EXPECT_OK(x_ioctl(g, VFIO_GROUP_SET_CONTAINER, &c));
-	EXPECT_EQ(VFIO_GROUP_FLAGS_CONTAINER_SET, status(g));
+	EXPECT_EQ(VFIO_GROUP_FLAGS_CONTAINER_SET, group_flags(g));
 	EXPECT_ERR(EINVAL, x_ioctl(g, VFIO_GROUP_SET_CONTAINER, &c));
 	EXPECT_OK(set_iommu(c, VFIO_TYPE1v2_IOMMU));
-	EXPECT_EQ(VFIO_GROUP_FLAGS_CONTAINER_SET, status(g));
+	EXPECT_EQ(VFIO_GROUP_FLAGS_CONTAINER_SET, group_flags(g));
 	EXPECT_ERR(EINVAL, x_ioctl(g, VFIO_GROUP_GET_DEVICE_FD, EDU_SHARED));
 	EXPECT_OK(x_ioctl(g, VFIO_GROUP_UNSET_CONTAINER, NULL));
-	EXPECT_EQ(0, status(g));
+	EXPECT_EQ(0, group_flags(g));
 }
 
 TEST(old_becomes_viable, "10:OWN-32", "once the host lets go, the group is viable and works with what was mapped before")
@@ -102,7 +89,7 @@ TEST(old_becomes_viable, "10:OWN-32", "once the host lets go, the group is viabl
 	EXPECT_OK(map_dma(s.container, (void *)p, 0x10000, 8192, RW));
 	EXPECT_ERR(EINVAL, x_ioctl(g, VFIO_GROUP_GET_DEVICE_FD, EDU_SHARED));
 	EXPECT_OK(sys_write("/sys/bus/pci/drivers/nvme/unbind", NVME_MATE));
-	EXPECT_EQ(VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET, status(g));
+	EXPECT_EQ(VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET, group_flags(g));
 	d = EXPECT_OK(x_ioctl(g, VFIO_GROUP_GET_DEVICE_FD, EDU_SHARED));
 	EXPECT_ERR(EBUSY, sys_write("/sys/bus/pci/drivers/nvme/bind", NVME_MATE)); /* where the old kernel died */
 	config_write(d, 4, 2, 6);

@@ -140,7 +140,7 @@ const char *driver_of(const char *bdf)
 	return strrchr(target, '/') + 1;
 }
 
-static void unbind(const char *bdf)
+void unbind(const char *bdf)
 {
 	char path[128];
 
@@ -152,17 +152,15 @@ static void unbind(const char *bdf)
 
 void bind_vfio(const char *bdf)
 {
-	const char *d = driver_of(bdf);
 	char path[128];
 
-	if (d && strcmp(d, "vfio-pci") == 0)
+	if (bound_to(bdf, "vfio-pci"))
 		return;
 	unbind(bdf);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
 	EXPECT_OK(sys_write(path, "vfio-pci"));
 	EXPECT_OK(sys_write("/sys/bus/pci/drivers_probe", bdf));
-	d = driver_of(bdf);
-	EXPECT(d && strcmp(d, "vfio-pci") == 0);
+	EXPECT(bound_to(bdf, "vfio-pci"));
 }
 
 void bind_host(const char *bdf)
@@ -173,6 +171,11 @@ void bind_host(const char *bdf)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
 	EXPECT_OK(sys_write(path, "\n"));
 	EXPECT_OK(sys_write("/sys/bus/pci/drivers_probe", bdf));
+}
+
+bool bound_to(const char *bdf, const char *driver)
+{
+	return driver_of(bdf) && strcmp(driver_of(bdf), driver) == 0;
 }
 
 int group_of(const char *bdf)
@@ -220,14 +223,37 @@ int open_group(const char *bdf)
 	return x_open(path, O_RDWR);
 }
 
+uint32_t group_flags(int group)
+{
+	struct vfio_group_status st = { .argsz = sizeof(st) };
+
+	EXPECT_OK(x_ioctl(group, VFIO_GROUP_GET_STATUS, &st));
+	return st.flags;
+}
+
+int open_container(void)
+{
+	return EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
+}
+
+int set_container(int group, int container)
+{
+	return x_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+}
+
+int set_iommu(int container, unsigned long type)
+{
+	return x_ioctl(container, VFIO_SET_IOMMU, (void *)type);
+}
+
 struct setup open_device(const char *bdf)
 {
 	struct setup s;
 
 	s.group = EXPECT_OK(open_group(bdf));
-	s.container = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
-	EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_SET_CONTAINER, &s.container));
-	EXPECT_OK(x_ioctl(s.container, VFIO_SET_IOMMU, (void *)(uintptr_t)VFIO_TYPE1v2_IOMMU));
+	s.container = open_container();
+	EXPECT_OK(set_container(s.group, s.container));
+	EXPECT_OK(set_iommu(s.container, VFIO_TYPE1v2_IOMMU));
 	s.device = EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_GET_DEVICE_FD, (void *)(uintptr_t)bdf));
 	return s;
 }

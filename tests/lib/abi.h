@@ -126,8 +126,11 @@ const char *sys_read(const char *path);
 void bind_vfio(const char *bdf);
 /* Unbind it, drop the override, let the host's driver take it again */
 void bind_host(const char *bdf);
+/* Without a driver it stays so */
+void unbind(const char *bdf);
 /* Name of the bound driver in a static buffer, or NULL */
 const char *driver_of(const char *bdf);
+bool bound_to(const char *bdf, const char *driver);
 int group_of(const char *bdf);
 /* "echo 1 > remove", and a rescan of the whole bus */
 void remove_function(const char *bdf);
@@ -140,6 +143,11 @@ struct setup {
 };
 struct setup open_device(const char *bdf);
 int open_group(const char *bdf);
+uint32_t group_flags(int group);
+int open_container(void);
+/* @container: also an iommufd */
+int set_container(int group, int container);
+int set_iommu(int container, unsigned long type);
 /* Region offset and size of the device */
 uint64_t region_size(int device, unsigned index);
 #define REGION(i) ((uint64_t)(i) << 40)
