@@ -6,7 +6,7 @@
  * A time is the median of 11 rounds. MAP and UNMAP through uvfio run are in inside.c. Translation with PASIDs has no
  * row: no unit of a machine knows them.
  */
-#include "bench.h"
+#include "table.h"
 #include "abi/iommufd.h"
 #include "abi/vfio.h"
 #include "front/capi/priv.h"
@@ -14,7 +14,6 @@
 #include "pci/pci.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -26,50 +25,6 @@
 #define TIB  (1ul << 40)
 #define BASE 0x100000000ul /* where areas are */
 #define RW   (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE)
-
-static bool verbose;
-
-static void __attribute__((format(printf, 1, 2), noreturn)) die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fprintf(stderr, "iommufd: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, ": %m\n");
-	va_end(ap);
-	exit(1);
-}
-
-static void __attribute__((format(printf, 4, 5))) row(const char *what, const char *goal, bool met, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	printf("| %s | ", what);
-	vprintf(fmt, ap);
-	printf(" | %s | %s |\n", goal, met ? "yes" : "NO");
-	fflush(stdout);
-	va_end(ap);
-}
-
-static void __attribute__((format(printf, 1, 2))) detail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (verbose)
-		vprintf(fmt, ap);
-	fflush(stdout);
-	va_end(ap);
-}
-
-/* A number below @n. */
-static uint64_t any(uint64_t *s, uint64_t n)
-{
-	*s = *s * 6364136223846793005ull + 1442695040888963407ull;
-	return (*s >> 32) * n >> 32;
-}
 
 static uint64_t seed = 1;
 

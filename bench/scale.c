@@ -7,13 +7,12 @@
  * machine knows. A time is the median of 11 rounds, each on new random places; whatever is said
  * to be flat is the slowest size beside the fastest one.
  */
-#include "bench.h"
+#include "table.h"
 #include "abi/vfio.h"
 #include "front/capi/priv.h"
 #include "uvfio/uvfio.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,51 +26,7 @@
 #define GIB  (1ul << 30)
 #define BASE 0x100000000ul /* where mappings are */
 
-static bool verbose;
-
-static void __attribute__((format(printf, 1, 2), noreturn)) die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fprintf(stderr, "scale: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, ": %m\n");
-	va_end(ap);
-	exit(1);
-}
-
-static void __attribute__((format(printf, 4, 5))) row(const char *what, const char *goal, bool met, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	printf("| %s | ", what);
-	vprintf(fmt, ap);
-	printf(" | %s | %s |\n", goal, met ? "yes" : "NO");
-	fflush(stdout);
-	va_end(ap);
-}
-
-static void __attribute__((format(printf, 1, 2))) detail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (verbose)
-		vprintf(fmt, ap);
-	fflush(stdout);
-	va_end(ap);
-}
-
 static uint64_t seed = 1;
-
-/* A number below @n. */
-static uint64_t any(uint64_t *s, uint64_t n)
-{
-	*s = *s * 6364136223846793005ull + 1442695040888963407ull;
-	return (*s >> 32) * n >> 32;
-}
 
 /* ---- machines ---- */
 
