@@ -148,6 +148,7 @@ struct iommu_vfio_ioas {
 #define IOMMU_HWPT_FAULT_ID_VALID       (1u << 2)
 #define IOMMU_HWPT_ALLOC_PASID          (1u << 3)
 #define IOMMU_HWPT_DATA_NONE            0
+#define IOMMU_HWPT_DATA_VTD_S1          1
 
 struct iommu_hwpt_alloc {
 	uint32_t size;
@@ -163,6 +164,18 @@ struct iommu_hwpt_alloc {
 	uint32_t __reserved2;
 };
 #define IOMMU_HWPT_ALLOC_MIN 24
+
+/* Data of a nested HWPT of VT-d: the guest's own page table. */
+#define IOMMU_VTD_S1_SRE  (1u << 0) /* supervisor requests */
+#define IOMMU_VTD_S1_EAFE (1u << 1) /* extended accessed flag */
+#define IOMMU_VTD_S1_WPE  (1u << 2) /* supervisor writes respect write protection */
+
+struct iommu_hwpt_vtd_s1 {
+	uint64_t flags;
+	uint64_t pgtbl_addr;
+	uint32_t addr_width;
+	uint32_t __reserved;
+};
 
 #define IOMMU_HW_INFO_FLAG_INPUT_TYPE (1u << 0)
 #define IOMMU_HW_INFO_TYPE_NONE       0
@@ -225,11 +238,50 @@ struct iommu_hwpt_invalidate {
 	uint32_t __reserved;
 };
 
+#define IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 0
+#define IOMMU_VTD_INV_FLAGS_LEAF          (1u << 0)
+
+struct iommu_hwpt_vtd_s1_invalidate {
+	uint64_t addr;
+	uint64_t npages;
+	uint32_t flags;
+	uint32_t __reserved;
+};
+
 struct iommu_fault_alloc {
 	uint32_t size;
 	uint32_t flags;
 	uint32_t out_fault_id;
 	uint32_t out_fault_fd;
+};
+
+/* What is read from a fault queue, */
+#define IOMMU_PGFAULT_FLAGS_PASID_VALID (1u << 0)
+#define IOMMU_PGFAULT_FLAGS_LAST_PAGE   (1u << 1)
+#define IOMMU_PGFAULT_PERM_READ         (1u << 0)
+#define IOMMU_PGFAULT_PERM_WRITE        (1u << 1)
+#define IOMMU_PGFAULT_PERM_EXEC         (1u << 2)
+#define IOMMU_PGFAULT_PERM_PRIV         (1u << 3)
+
+struct iommu_hwpt_pgfault {
+	uint32_t flags;
+	uint32_t dev_id;
+	uint32_t pasid;
+	uint32_t grpid;
+	uint32_t perm;
+	uint32_t __reserved;
+	uint64_t addr;
+	uint32_t length;
+	uint32_t cookie;
+};
+
+/* and what is written to it. */
+#define IOMMUFD_PAGE_RESP_SUCCESS 0
+#define IOMMUFD_PAGE_RESP_INVALID 1
+
+struct iommu_hwpt_page_response {
+	uint32_t cookie;
+	uint32_t code;
 };
 
 struct iommu_viommu_alloc {
@@ -269,6 +321,14 @@ struct iommu_veventq_alloc {
 	uint32_t __reserved;
 };
 #define IOMMU_VEVENTQ_ALLOC_MIN 28
+
+/* Before each event that is read from an event queue. */
+#define IOMMU_VEVENTQ_FLAG_LOST_EVENTS (1u << 0)
+
+struct iommufd_vevent_header {
+	uint32_t flags;
+	uint32_t sequence;
+};
 
 struct iommu_hw_queue_alloc {
 	uint32_t size;
@@ -311,6 +371,9 @@ static_assert(sizeof(struct iommu_hwpt_set_dirty_tracking) == 16, "ABI");
 static_assert(sizeof(struct iommu_hwpt_get_dirty_bitmap) == 48, "ABI");
 static_assert(sizeof(struct iommu_hwpt_invalidate) == 32, "ABI");
 static_assert(sizeof(struct iommu_fault_alloc) == 16, "ABI");
+static_assert(sizeof(struct iommu_hwpt_vtd_s1) == 24 && sizeof(struct iommu_hwpt_vtd_s1_invalidate) == 24, "ABI");
+static_assert(sizeof(struct iommu_hwpt_pgfault) == 40 && sizeof(struct iommu_hwpt_page_response) == 8, "ABI");
+static_assert(sizeof(struct iommufd_vevent_header) == 8, "ABI");
 static_assert(sizeof(struct iommu_viommu_alloc) == 40, "ABI");
 static_assert(offsetof(struct iommu_viommu_alloc, data_len) == IOMMU_VIOMMU_ALLOC_MIN, "ABI");
 static_assert(sizeof(struct iommu_vdevice_alloc) == 24, "ABI");
