@@ -32,6 +32,7 @@ enum lock_rank {
 	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
 	RANK_CONFIG,         /* vfio/pci: virtual config space */
+	RANK_IOMMUFD_VIOMMU, /* iommufd: devices and queues of a virtual IOMMU */
 	RANK_IOMMUFD_IOAS,   /* iommufd: HWPTs of an IOAS; held while one is tried for a device */
 	RANK_IOMMUFD_GROUP,  /* iommufd: what a group is attached to */
 	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
@@ -51,6 +52,8 @@ enum lock_rank {
 	RANK_PCI_WORKER,     /* pci: a model's worker */
 	RANK_MEM,            /* mem: region table, pins */
 	RANK_PCI_PEER,       /* pci: queue of peer-to-peer accesses; a leaf, taken inside mem's window access */
+	RANK_IOMMUFD_EVENTS, /* iommufd: what waits in a queue of faults or events; a leaf, inside DMA */
+	RANK_IOMMU_REQUEST,  /* iommu: the answer to one page request; a leaf */
 	RANK_IOMMU_FAULT,    /* iommu: fault ring, a domain's recently unmapped ranges */
 	RANK_IRQ_TRIGGER,    /* vfio/pci: which eventfd an interrupt signals; a leaf */
 	RANK_TREE,           /* file: sysfs tree */

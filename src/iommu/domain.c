@@ -41,6 +41,7 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->kind = kind;
 	dom->unit = unit;
 	dom->enforced = false;
+	dom->fault_ops = NULL;
 	dom->ngone = 0;
 	dom->last = 0;
 	atomic_store(&dom->tracking, false);
@@ -141,6 +142,12 @@ void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t
 uint64_t iommu_domain_pgsizes(const struct iommu_domain *dom)
 {
 	return dom->unit->pgsizes;
+}
+
+void iommu_domain_handle_faults(struct iommu_domain *dom, const struct iommu_fault_ops *ops, void *ctx)
+{
+	dom->fault_ops = ops;
+	dom->fault_ctx = ctx;
 }
 
 const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom)

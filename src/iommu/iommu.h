@@ -211,6 +211,38 @@ int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n)
  */
 int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *fault_write);
 
+/* ---- page requests (PRI): a device asks for a page, and waits for the answer ---- */
+
+/* [I] all but what request.c keeps */
+struct iommu_page_request {
+	struct iommu_dev *dev;   /* borrowed: valid until it is answered */
+	bool has_pasid;
+	uint32_t pasid;          /* 0 without */
+	uint32_t group;          /* the device's own number of what it asks for at once; one request each */
+	unsigned prot;           /* MEM_READ, MEM_WRITE: what it wants to do */
+	iova_t addr;             /* of the page */
+};
+
+/** iommu_page_request_create - a copy of @init, one reference. -ENOMEM */
+int iommu_page_request_create(const struct iommu_page_request *init, struct iommu_page_request **out);
+struct iommu_page_request *iommu_page_request_get(struct iommu_page_request *r);
+void iommu_page_request_put(struct iommu_page_request *r);
+/** iommu_page_request_respond - @success: the page is there now. The first answer counts. Context: any thread, any lock */
+void iommu_page_request_respond(struct iommu_page_request *r, bool success);
+/** iommu_page_request_wait - for the answer. Context: no lock held */
+bool iommu_page_request_wait(struct iommu_page_request *r);
+
+/* Who answers the requests of devices in a domain. */
+struct iommu_fault_ops {
+	/*
+	 * Return: 0 it will be answered, a reference was taken for it; else it failed.
+	 * Context: inside a DMA section, with whatever locks a model's DMA is made: must not wait, only leaf locks
+	 */
+	int (*request)(void *ctx, struct iommu_page_request *r);
+};
+/** iommu_domain_handle_faults - before anything is attached; @ops and @ctx live as long as the domain */
+void iommu_domain_handle_faults(struct iommu_domain *dom, const struct iommu_fault_ops *ops, void *ctx);
+
 enum iommu_fault_reason {
 	IOMMU_FAULT_NOT_MAPPED,   /* no translation */
 	IOMMU_FAULT_NO_PERMISSION,/* read of write-only, write of read-only */

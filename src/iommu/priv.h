@@ -79,6 +79,8 @@ struct iommu_domain {
 	iova_t last;                          /* end of the aperture, inclusive */
 	const struct iommu_unit *unit;        /* the kind of IOMMU it was made for; NULL: not a unit's */
 	struct iommu *iommu;
+	const struct iommu_fault_ops *fault_ops; /* who answers page requests; NULL: nobody */
+	void *fault_ctx;
 	atomic_bool tracking;                 /* writes mark their leaf; a thread's TLB lets only marked pages be written */
 
 	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
