@@ -109,7 +109,7 @@ static bool tlb_fill(struct dma *m, struct tlb_entry *e, iova_t iova, unsigned p
 	struct iommu_leaf leaf;
 	void *host;
 
-	if (!(tracking && prot == MEM_WRITE ? iommu_pt_mark : iommu_pt_walk)(m->dom, iova, &leaf))
+	if (!(tracking && prot == MEM_WRITE ? m->dom->pt->mark : m->dom->pt->walk)(m->dom, iova, &leaf))
 		return false;
 	if (tracking && !leaf.dirty)
 		leaf.prot &= ~MEM_WRITE;
@@ -205,7 +205,7 @@ static uint64_t run_salvage(struct dma *m, iova_t iova, const struct run *r, voi
 
 		n = MIN(n, r->n - done);
 		/* By its machine-physical address, so that mem/ counts what a caller took away. */
-		if (r->kind == RUN_HOST && iommu_pt_walk(m->dom, iova + done, &leaf))
+		if (r->kind == RUN_HOST && m->dom->pt->walk(m->dom, iova + done, &leaf))
 			phys = leaf.phys + (iova + done - leaf.base);
 		else if (r->kind == RUN_HOST)
 			break; /* unmapped while this access was under way */

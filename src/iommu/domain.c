@@ -47,7 +47,8 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	atomic_store(&dom->tracking, false);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
-	slab_init(&dom->nodes, sizeof(struct iommu_node));
+	dom->pt = &iommu_radix_ops;
+	slab_init(&dom->nodes, dom->pt->node_size);
 	if (kind == IOMMU_PAGING) {
 		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
 		dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
@@ -85,7 +86,7 @@ void iommu_domain_destroy(struct iommu_domain *dom)
 		return;
 	assert(dom->attached == 0);
 	/* iommu_translate() of another thread would be a mistake of its caller's; DMA was waited for at detach. */
-	iommu_pt_free(dom);
+	dom->pt->free(dom);
 	SCOPED_LOCK(&dom->iommu->lock);
 	SLIST_INSERT_HEAD(&dom->iommu->free, dom, free_link);
 }
@@ -211,7 +212,7 @@ static int domain_map(struct iommu_domain *dom, const struct iommu_leaf *range)
 	    phys + (length - 1) < phys)
 		return -EINVAL;
 	mutex_lock(&dom->lock);
-	rc = iommu_pt_map_locked(dom, range, &g);
+	rc = dom->pt->map(dom, range, &g);
 	if (g.bytes)
 		atomic_fetch_add(&dom->stamp, 1);
 	mutex_unlock(&dom->lock);
@@ -239,7 +240,7 @@ uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
 	if (length == 0)
 		return 0;
 	mutex_lock(&dom->lock);
-	iommu_pt_unmap_locked(dom, iova, last, &g);
+	dom->pt->unmap(dom, iova, last, &g);
 	if (g.bytes) {
 		/* After the entries, before the wait: a thread that keeps an old one keeps the old stamp with it. */
 		atomic_fetch_add(&dom->stamp, 1);
@@ -248,6 +249,12 @@ uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
 	mutex_unlock(&dom->lock);
 	domain_flush(dom, &g);
 	return g.bytes;
+}
+
+void iommu_prefetch(struct iommu_domain *dom, iova_t iova)
+{
+	if (dom->pt->prefetch)
+		dom->pt->prefetch(dom, iova);
 }
 
 /* Threads forget what they know of leaves, and what they do with it is over. */
@@ -259,9 +266,11 @@ static void domain_forget(struct iommu_domain *dom)
 
 void iommu_domain_track(struct iommu_domain *dom, bool on)
 {
+	const struct iommu_dirty_look forget = { .clear = true };
+
 	if (on) {
 		mutex_lock(&dom->lock);
-		iommu_pt_dirty_locked(dom, 0, UINT64_MAX, true, NULL, NULL);
+		dom->pt->dirty(dom, 0, UINT64_MAX, &forget);
 		mutex_unlock(&dom->lock);
 	}
 	atomic_store(&dom->tracking, on);
@@ -276,10 +285,11 @@ bool iommu_domain_tracks(struct iommu_domain *dom)
 void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
 			void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx)
 {
+	const struct iommu_dirty_look look = { .clear = clear, .fn = fn, .ctx = ctx };
 	bool cleared;
 
 	mutex_lock(&dom->lock);
-	cleared = iommu_pt_dirty_locked(dom, start, last, clear, fn, ctx);
+	cleared = dom->pt->dirty(dom, start, last, &look);
 	mutex_unlock(&dom->lock);
 	if (cleared)
 		domain_forget(dom);
@@ -293,7 +303,7 @@ int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigne
 
 	if (!slot)
 		return -EFAULT;
-	found = iommu_pt_walk(dom, iova, &leaf);
+	found = dom->pt->walk(dom, iova, &leaf);
 	gate_leave(slot);
 	if (!found)
 		return -EFAULT;

@@ -44,7 +44,7 @@ void iommu_destroy(struct iommu *iommu)
 	assert(iommu->groups == 0 && iommu->devs == 0);
 	while ((dom = SLIST_FIRST(&iommu->all))) {
 		SLIST_REMOVE_HEAD(&iommu->all, all_link);
-		iommu_pt_free(dom);
+		dom->pt->free(dom);
 		gate_fini(&dom->gate);
 		mutex_fini(&dom->lock);
 		mutex_fini(&dom->gone_lock);

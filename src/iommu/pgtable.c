@@ -139,24 +139,6 @@ static int map_node(struct pt_map *m, atomic_ullong *table, unsigned level, iova
 	}
 }
 
-int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g)
-{
-	struct pt_map m = { .dom = dom, .range = range, .g = g };
-	int rc;
-
-	if (!atomic_load_explicit(&dom->root, memory_order_relaxed)) {
-		struct iommu_node *root = node_take(dom);
-
-		if (!root)
-			return -ENOMEM;
-		pte_store(&dom->root, (uintptr_t)root);
-	}
-	rc = map_node(&m, &dom->root, dom->top, range->base, range->base + (range->size - 1));
-	if (rc && m.done)
-		iommu_pt_unmap_locked(dom, range->base, range->base + (m.done - 1), g);
-	return rc;
-}
-
 static void unmap_node(atomic_ullong *table, unsigned level, iova_t iova, iova_t last, struct iommu_gather *g)
 {
 	const iova_t span_mask = BIT64(level_shift(level)) - 1;
@@ -187,10 +169,28 @@ static void unmap_node(atomic_ullong *table, unsigned level, iova_t iova, iova_t
 	}
 }
 
-void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g)
+static void radix_unmap(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g)
 {
 	if (atomic_load_explicit(&dom->root, memory_order_relaxed) && iova <= dom->last)
 		unmap_node(&dom->root, dom->top, iova, MIN(last, dom->last), g);
+}
+
+static int radix_map(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g)
+{
+	struct pt_map m = { .dom = dom, .range = range, .g = g };
+	int rc;
+
+	if (!atomic_load_explicit(&dom->root, memory_order_relaxed)) {
+		struct iommu_node *root = node_take(dom);
+
+		if (!root)
+			return -ENOMEM;
+		pte_store(&dom->root, (uintptr_t)root);
+	}
+	rc = map_node(&m, &dom->root, dom->top, range->base, range->base + (range->size - 1));
+	if (rc && m.done)
+		radix_unmap(dom, range->base, range->base + (m.done - 1), g);
+	return rc;
 }
 
 /* The leaf that @iova is in; NULL: none. *@e: what was in it */
@@ -218,7 +218,7 @@ static void leaf_set(struct iommu_leaf *out, iova_t iova, uint64_t e, unsigned l
 	out->dirty = e & IOMMU_PTE_DIRTY;
 }
 
-bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
+static bool radix_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
 	unsigned level;
 	uint64_t e;
@@ -229,7 +229,7 @@ bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out
 	return true;
 }
 
-bool iommu_pt_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
+static bool radix_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
 	unsigned level;
 	uint64_t e;
@@ -251,18 +251,12 @@ bool iommu_pt_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out
 	return true;
 }
 
-/* One look for dirty leaves. */
-struct pt_dirty {
-	bool clear, cleared;
-	void (*fn)(void *ctx, iova_t base, uint64_t size);
-	void *ctx;
-};
-
 /* [@iova, @last] lies inside what the table spans. */
-static void dirty_node(struct pt_dirty *d, uint64_t table, unsigned level, iova_t iova, iova_t last)
+static bool dirty_node(const struct iommu_dirty_look *look, uint64_t table, unsigned level, iova_t iova, iova_t last)
 {
 	const iova_t span_mask = BIT64(level_shift(level)) - 1;
 	struct iommu_node *n = pte_node(table);
+	bool cleared = false;
 
 	for (;;) {
 		iova_t end = MIN(last, iova | span_mask);
@@ -270,33 +264,29 @@ static void dirty_node(struct pt_dirty *d, uint64_t table, unsigned level, iova_
 		uint64_t e = pte_load(slot);
 
 		if ((e & IOMMU_PTE_LEAF) && (e & IOMMU_PTE_DIRTY)) {
-			if (d->clear) {
+			if (look->clear) {
 				atomic_fetch_and(slot, ~IOMMU_PTE_DIRTY);
-				d->cleared = true;
+				cleared = true;
 			}
-			if (d->fn)
-				d->fn(d->ctx, iova & ~span_mask, span_mask + 1);
+			if (look->fn)
+				look->fn(look->ctx, iova & ~span_mask, span_mask + 1);
 		} else if (e && !(e & IOMMU_PTE_LEAF)) {
-			dirty_node(d, e, level - 1, iova, end);
+			cleared |= dirty_node(look, e, level - 1, iova, end);
 		}
 		if (end == last)
-			return;
+			return cleared;
 		iova = end + 1;
 	}
 }
 
-bool iommu_pt_dirty_locked(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
-			   void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx)
+static bool radix_dirty(struct iommu_domain *dom, iova_t start, iova_t last, const struct iommu_dirty_look *look)
 {
-	struct pt_dirty d = { .clear = clear, .fn = fn, .ctx = ctx };
 	uint64_t root = pte_load(&dom->root);
 
-	if (root && start <= dom->last)
-		dirty_node(&d, root, dom->top, start, MIN(last, dom->last));
-	return d.cleared;
+	return root && start <= dom->last && dirty_node(look, root, dom->top, start, MIN(last, dom->last));
 }
 
-void iommu_prefetch(struct iommu_domain *dom, iova_t iova)
+static void radix_prefetch(struct iommu_domain *dom, iova_t iova)
 {
 	uint64_t e = pte_load(&dom->root);
 
@@ -330,7 +320,7 @@ static void free_table(struct iommu_domain *dom, uint64_t table)
 	slab_free(&dom->nodes, n);
 }
 
-void iommu_pt_free(struct iommu_domain *dom)
+static void radix_free(struct iommu_domain *dom)
 {
 	uint64_t root = atomic_exchange(&dom->root, 0);
 
@@ -338,3 +328,14 @@ void iommu_pt_free(struct iommu_domain *dom)
 		free_table(dom, root);
 	slab_fini(&dom->nodes);
 }
+
+const struct iommu_pt_ops iommu_radix_ops = {
+	.node_size = sizeof(struct iommu_node),
+	.map = radix_map,
+	.unmap = radix_unmap,
+	.walk = radix_walk,
+	.mark = radix_mark,
+	.dirty = radix_dirty,
+	.prefetch = radix_prefetch,
+	.free = radix_free,
+};

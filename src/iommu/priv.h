@@ -52,12 +52,42 @@ struct iommu_gather {
 /* What a walk found. */
 struct iommu_leaf {
 	iova_t base;              /* of the page */
-	uint64_t size;            /* 4 KiB, 2 MiB, 1 GiB */
+	uint64_t size;            /* a power of two */
 	phys_t phys;              /* of the page */
 	unsigned prot;
-	bool small;               /* to be mapped with 4 KiB pages only */
+	bool small;               /* to be mapped with the smallest pages only */
 	bool dirty;
 };
+
+/* Who looks for what was written through: iommu_domain_dirty(). */
+struct iommu_dirty_look {
+	bool clear;
+	void (*fn)(void *ctx, iova_t base, uint64_t size); /* NULL: nobody asks */
+	void *ctx;
+};
+
+/*
+ * A format of page tables. Changes are made with dom->lock held; walks come from inside sections of dom->gate and from
+ * wherever DMA does, so they take no lock but a leaf.
+ */
+struct iommu_pt_ops {
+	size_t node_size;         /* of what dom->nodes holds */
+	/* 0; -ENOMEM, -EEXIST: nothing new is mapped, and what was for a moment is in @g */
+	int (*map)(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g);
+	/* Take the leaves inside [@iova, @last] out */
+	void (*unmap)(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
+	/* false: nothing there */
+	bool (*walk)(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
+	/* The same for a write: the leaf found is dirty from now on, if it may be written */
+	bool (*mark)(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
+	/* iommu_domain_dirty(), without waiting; returns whether anything was cleared */
+	bool (*dirty)(struct iommu_domain *dom, iova_t start, iova_t last, const struct iommu_dirty_look *look);
+	/* iommu_prefetch(); NULL: nothing to be won */
+	void (*prefetch)(struct iommu_domain *dom, iova_t iova);
+	/* All of it; no DMA, no other user */
+	void (*free)(struct iommu_domain *dom);
+};
+extern const struct iommu_pt_ops iommu_radix_ops; /* pgtable.c */
 
 /* ---- domains ---- */
 
@@ -75,6 +105,7 @@ struct iommu_domain {
 	atomic_ullong stamp;                  /* never used twice: changes with every unmap and every new life */
 	atomic_ullong root;                   /* an entry, of the table at the top; 0: nothing was ever mapped */
 	enum iommu_domain_kind kind;          /* [I] of this life, as the rest of this part */
+	const struct iommu_pt_ops *pt;
 	unsigned top;                         /* level of root; 0 is the level of 4 KiB pages */
 	iova_t last;                          /* end of the aperture, inclusive */
 	const struct iommu_unit *unit;        /* the kind of IOMMU it was made for; NULL: not a unit's */
@@ -152,23 +183,10 @@ struct iommu {
 /** iommu_dev_needs_direct - firmware needs a 1:1 mapping for it, so it can never be blocked (spec 10, 1.8) */
 bool iommu_dev_needs_direct(const struct iommu_dev *d);
 
-/* pgtable.c; "_locked": dom->lock */
+/* pgtable.c */
 
-/** iommu_pt_map_locked - 0; -ENOMEM, -EEXIST: nothing new is mapped, and what was for a moment is in @g */
-int iommu_pt_map_locked(struct iommu_domain *dom, const struct iommu_leaf *range, struct iommu_gather *g);
-/** iommu_pt_unmap_locked - take the leaves inside [@iova, @last] out */
-void iommu_pt_unmap_locked(struct iommu_domain *dom, iova_t iova, iova_t last, struct iommu_gather *g);
-/** iommu_pt_walk - from inside a section of dom->gate; false: nothing there */
-bool iommu_pt_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
-/** iommu_pt_mark - the same for a write: the leaf found is dirty from now on, if it may be written */
-bool iommu_pt_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out);
-/** iommu_pt_dirty_locked - iommu_domain_dirty(), without waiting; returns whether anything was cleared */
-bool iommu_pt_dirty_locked(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
-			   void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx);
 /** iommu_pt_recycle - nodes no DMA can see any more are free */
 void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes);
-/** iommu_pt_free - all of it; no DMA, no other user */
-void iommu_pt_free(struct iommu_domain *dom);
 
 /* group.c */
 
