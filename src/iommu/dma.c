@@ -17,6 +17,7 @@
 
 #define TLB_SIZE 256
 #define TLB_HOST BIT64(2) /* beside MEM_READ and MEM_WRITE in the low bits of addr */
+#define TLB_ADDR (~(uint64_t)(IOMMU_TLB_FLAG_END - 1))
 
 #define MSI_FIRST 0xfee00000ull
 #define MSI_LAST  0xfeefffffull
@@ -122,7 +123,7 @@ static bool tlb_fill(struct dma *m, struct tlb_entry *e, iova_t iova, unsigned p
 	host = mem_host(m->d->iommu->mem, leaf.phys, leaf.size);
 	e->base = leaf.base;
 	e->size = leaf.size;
-	if (host && IS_ALIGNED((uintptr_t)host, UVFIO_PAGE_SIZE))
+	if (host && IS_ALIGNED((uintptr_t)host, IOMMU_TLB_FLAG_END))
 		e->addr = (uintptr_t)host | leaf.prot | TLB_HOST;
 	else
 		e->addr = leaf.phys | leaf.prot;
@@ -157,7 +158,7 @@ static int run_page(struct dma *m, iova_t iova, unsigned prot, struct run *r)
 	if (!(e->addr & prot))
 		return IOMMU_FAULT_NO_PERMISSION;
 	r->kind = e->addr & TLB_HOST ? RUN_HOST : RUN_PHYS;
-	r->addr = (e->addr & IOMMU_PTE_ADDR) + (iova - e->base);
+	r->addr = (e->addr & TLB_ADDR) + (iova - e->base);
 	r->n = e->size - (iova - e->base);
 	return -1;
 }
@@ -204,11 +205,13 @@ static uint64_t run_salvage(struct dma *m, iova_t iova, const struct run *r, voi
 		phys_t phys = r->addr + done;
 
 		n = MIN(n, r->n - done);
-		/* By its machine-physical address, so that mem/ counts what a caller took away. */
-		if (r->kind == RUN_HOST && m->dom->pt->walk(m->dom, iova + done, &leaf))
+		if (r->kind == RUN_HOST) {
+			/* By its machine-physical address, so that mem/ counts what a caller took away. */
+			if (!m->dom->pt->walk(m->dom, iova + done, &leaf))
+				break; /* unmapped while this access was under way */
 			phys = leaf.phys + (iova + done - leaf.base);
-		else if (r->kind == RUN_HOST)
-			break; /* unmapped while this access was under way */
+			n = MIN(n, leaf.base + leaf.size - (iova + done)); /* modulo 2^64 at the very end */
+		}
 		if (write ? mem_write(mem, phys, (char *)buf + done, n) : mem_read(mem, phys, (char *)buf + done, n))
 			break;
 		done += n;
@@ -256,7 +259,7 @@ static inline bool dma_fast(struct dma *m, iova_t iova, size_t n, unsigned prot,
 
 	if (!tlb_hit(m, e, iova) || (e->addr & (prot | TLB_HOST)) != (prot | TLB_HOST) || n > e->size - offset)
 		return false;
-	*host = (void *)((e->addr & IOMMU_PTE_ADDR) + offset);
+	*host = (void *)((e->addr & TLB_ADDR) + offset);
 	return true;
 }
 

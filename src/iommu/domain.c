@@ -17,7 +17,9 @@ static struct iommu_domain *domain_new(struct iommu *iommu)
 	dom->iommu = iommu;
 	gate_init(&dom->gate, iommu_dma_slot_size);
 	mutex_init(&dom->lock, RANK_IOMMU_DOMAIN);
+	mutex_init(&dom->runs_lock, RANK_IOMMU_RUNS);
 	mutex_init(&dom->gone_lock, RANK_IOMMU_FAULT);
+	RB_INIT(&dom->runs);
 	return dom;
 }
 
@@ -43,16 +45,22 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->enforced = false;
 	dom->fault_ops = NULL;
 	dom->ngone = 0;
-	dom->last = 0;
+	dom->first = dom->last = 0;
+	dom->page = UVFIO_PAGE_SIZE;
+	dom->pt = &iommu_radix_ops;
 	atomic_store(&dom->tracking, false);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
-	dom->pt = &iommu_radix_ops;
-	slab_init(&dom->nodes, dom->pt->node_size);
 	if (kind == IOMMU_PAGING) {
+		dom->first = unit->first;
 		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
-		dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
+		dom->page = unit->pgsizes & -unit->pgsizes;
+		if (unit->runs)
+			dom->pt = &iommu_runs_ops;
+		else
+			dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
 	}
+	slab_init(&dom->nodes, dom->pt->node_size);
 	/* Whatever a thread remembers of the last life is void. */
 	atomic_fetch_add(&dom->stamp, 1);
 	*out = dom;
@@ -98,7 +106,10 @@ static bool domain_suits_locked(const struct iommu_domain *dom, const struct iom
 		return !iommu_dev_needs_direct(d);
 	if (dom->kind == IOMMU_IDENTITY)
 		return true;
-	if (d->unit->width != dom->unit->width || d->unit->pgsizes != dom->unit->pgsizes)
+	if (d->unit->runs != dom->unit->runs)
+		return false;
+	/* A tree of leaves is read by whoever reads trees of leaves; a radix tree has its levels and sizes. */
+	if (!d->unit->runs && (d->unit->width != dom->unit->width || d->unit->pgsizes != dom->unit->pgsizes))
 		return false;
 	return !dom->enforced || d->unit->enforce_coherency;
 }
@@ -136,7 +147,7 @@ void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct io
 
 void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t *last)
 {
-	*start = 0;
+	*start = dom->first;
 	*last = dom->last;
 }
 
@@ -207,9 +218,9 @@ static int domain_map(struct iommu_domain *dom, const struct iommu_leaf *range)
 	struct iommu_gather g = { .mem = dom->iommu->mem };
 	int rc;
 
-	if (length == 0 || !IS_ALIGNED(iova | phys | length, UVFIO_PAGE_SIZE) || prot == 0 ||
-	    (prot & ~(MEM_READ | MEM_WRITE)) || iova + (length - 1) < iova || iova + (length - 1) > dom->last ||
-	    phys + (length - 1) < phys)
+	if (length == 0 || !IS_ALIGNED(iova | phys | length, dom->page) || prot == 0 ||
+	    (prot & ~(MEM_READ | MEM_WRITE)) || iova + (length - 1) < iova || iova < dom->first ||
+	    iova + (length - 1) > dom->last || phys + (length - 1) < phys)
 		return -EINVAL;
 	mutex_lock(&dom->lock);
 	rc = dom->pt->map(dom, range, &g);
@@ -293,6 +304,15 @@ void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, boo
 	mutex_unlock(&dom->lock);
 	if (cleared)
 		domain_forget(dom);
+}
+
+bool iommu_domain_mark(struct iommu_domain *dom, iova_t iova)
+{
+	struct iommu_leaf leaf;
+
+	/* What is found under the lock stays, so no section is needed. */
+	SCOPED_LOCK(&dom->lock);
+	return dom->pt->mark(dom, iova, &leaf);
 }
 
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot)

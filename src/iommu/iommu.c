@@ -47,6 +47,7 @@ void iommu_destroy(struct iommu *iommu)
 		dom->pt->free(dom);
 		gate_fini(&dom->gate);
 		mutex_fini(&dom->lock);
+		mutex_fini(&dom->runs_lock);
 		mutex_fini(&dom->gone_lock);
 		free(dom);
 	}
@@ -71,15 +72,25 @@ static const char *name_keep(struct iommu *iommu, const char *name)
 	return found ? *found : NULL;
 }
 
+/* Low bits of addresses are flags in the tables (pgtable.c) and in TLBs (dma.c). */
+static bool unit_valid(const struct iommu_unit *u)
+{
+	if (u->width <= UVFIO_PAGE_SHIFT || u->width > 64 || (u->width < 64 && u->first >> u->width))
+		return false;
+	if (u->runs)
+		return u->pgsizes && IS_ALIGNED(u->first, u->pgsizes & -u->pgsizes) && !(u->pgsizes & (IOMMU_TLB_FLAG_END - 1));
+	return u->first == 0 && (u->pgsizes & UVFIO_PAGE_SIZE) && !(u->pgsizes & (UVFIO_PAGE_SIZE - 1));
+}
+
 int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_unit *unit, struct iommu_dev **out)
 {
 	static const struct iommu_resv x86_msi = { 0xfee00000, 0xfeefffff, IOMMU_RESV_MSI };
 	const struct iommu_resv *resv = unit && unit->nresv ? unit->resv : &x86_msi;
-	unsigned nresv = unit ? MAX(unit->nresv, 1u) : 0;
+	unsigned nresv = unit ? MAX(unit->nresv, unit->kind != IOMMU_MOCK) : 0;
 	struct iommu_dev *d;
 	int rc = 0;
 
-	if (unit && (unit->width <= UVFIO_PAGE_SHIFT || unit->width > 64 || !(unit->pgsizes & UVFIO_PAGE_SIZE)))
+	if (unit && !unit_valid(unit))
 		return -EINVAL;
 	d = calloc(1, sizeof(*d));
 	if (!d)

@@ -33,15 +33,17 @@ struct iommu_resv {
 	enum iommu_resv_type type;
 };
 
-enum iommu_kind { IOMMU_INTEL, IOMMU_AMD, IOMMU_SMMU };
+enum iommu_kind { IOMMU_INTEL, IOMMU_AMD, IOMMU_SMMU, IOMMU_MOCK };
 #define IOMMU_UNIT_RESV 8
 
 /* How one IOMMU unit behaves. A device is behind exactly one unit, or none. */
 struct iommu_unit {
 	char name[32];
 	enum iommu_kind kind;      /* what the platform is known to do: AMD's ACS quirks, Intel's directory in sysfs */
+	iova_t first;              /* lowest IOVA: 0 */
 	unsigned width;            /* IOVA bits: 48 */
 	uint64_t pgsizes;          /* 0x40201000 */
+	bool runs;                 /* pages of any sizes (pgsizes), also below 4 KiB; else 4 KiB, 2 MiB, 1 GiB of pgsizes */
 	bool coherent;             /* can make snooped mappings */
 	bool enforce_coherency;    /* can force them */
 	bool msi_isolated;         /* interrupt remapping */
@@ -49,7 +51,7 @@ struct iommu_unit {
 	bool nesting;              /* its page tables can be the second stage of others */
 	bool requests_acs;         /* Intel, AMD: ACS is switched on before grouping */
 	char default_domain[16];   /* "DMA", "DMA-FQ", "identity": what /sys/kernel/iommu_groups/N/type reads */
-	/* Reserved for every device behind it; nresv 0: the MSI window of x86 */
+	/* Reserved for every device behind it; nresv 0: the MSI window of x86, or nothing behind a mock */
 	struct iommu_resv resv[IOMMU_UNIT_RESV];
 	unsigned nresv;
 };
@@ -165,11 +167,11 @@ const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom);
 
 /**
  * iommu_map - translate [@iova, +@length) to @phys with @prot (MEM_READ|MEM_WRITE)
- * Page multiples. Uses the largest pages that fit. Nothing of it stays mapped on failure.
+ * Multiples of the smallest page. Uses the largest pages that fit. Nothing of it stays mapped on failure.
  * Return: 0; -ENOMEM; -EEXIST a page is mapped; -EINVAL not page multiples, outside the aperture, no or unknown @prot
  */
 int iommu_map(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
-/** iommu_map_small - the same with the smallest pages, so that any page of it can be unmapped alone */
+/** iommu_map_small - the same with no pages above 4 KiB, if there are such, so that any page of it can be unmapped alone */
 int iommu_map_small(struct iommu_domain *dom, iova_t iova, phys_t phys, uint64_t length, unsigned prot);
 /**
  * iommu_unmap - remove all translations inside [@iova, +@length); the range must not cut a large page in two
@@ -193,6 +195,8 @@ bool iommu_domain_tracks(struct iommu_domain *dom);
  */
 void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, bool clear,
 			void (*fn)(void *ctx, iova_t base, uint64_t size), void *ctx);
+/** iommu_domain_mark - what a device's write does while writes are remembered; false: nothing is mapped at @iova */
+bool iommu_domain_mark(struct iommu_domain *dom, iova_t iova);
 /** iommu_translate - what a walk says, without fault: 0 or -EFAULT; for tests, dirty scans and GET_PA */
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot);
 

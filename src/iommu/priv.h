@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/slab.h"
 #include "iommu/iommu.h"
+#include <bsd/sys/tree.h>
 #include <sys/queue.h>
 
 /* ---- page tables ---- */
@@ -88,6 +89,7 @@ struct iommu_pt_ops {
 	void (*free)(struct iommu_domain *dom);
 };
 extern const struct iommu_pt_ops iommu_radix_ops; /* pgtable.c */
+extern const struct iommu_pt_ops iommu_runs_ops;  /* runs.c */
 
 /* ---- domains ---- */
 
@@ -107,7 +109,8 @@ struct iommu_domain {
 	enum iommu_domain_kind kind;          /* [I] of this life, as the rest of this part */
 	const struct iommu_pt_ops *pt;
 	unsigned top;                         /* level of root; 0 is the level of 4 KiB pages */
-	iova_t last;                          /* end of the aperture, inclusive */
+	uint64_t page;                        /* the smallest */
+	iova_t first, last;                   /* the aperture, inclusive */
 	const struct iommu_unit *unit;        /* the kind of IOMMU it was made for; NULL: not a unit's */
 	struct iommu *iommu;
 	const struct iommu_fault_ops *fault_ops; /* who answers page requests; NULL: nobody */
@@ -116,6 +119,8 @@ struct iommu_domain {
 
 	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
 	struct slab nodes;                    /* [lock] */
+	struct mutex runs_lock;               /* RANK_IOMMU_RUNS */
+	RB_HEAD(iommu_runs, iommu_run) runs;  /* [lock and runs_lock] of a domain whose tables are runs */
 	unsigned attached;                    /* [lock] devices */
 	unsigned attached_weak;               /* [lock] of them, those whose unit cannot enforce coherency */
 	bool enforced;                        /* [lock] */
@@ -217,6 +222,8 @@ void iommu_fault_record(struct iommu_dev *d, struct iommu_domain *dom, struct io
 
 /* dma.c */
 
+/* A TLB's addresses have flags in their low bits, so a page is no smaller than this. */
+#define IOMMU_TLB_FLAG_END 8u
 extern const size_t iommu_dma_slot_size;
 
 #endif
