@@ -62,6 +62,7 @@ void mem_destroy(struct mem *mem)
 	for (unsigned i = 0; i < MEM_PIN_LOCKS; i++)
 		rwlock_fini(&mem->pin_lock[i]);
 	rwlock_fini(&mem->window_lock);
+	mem_identity_destroy(mem->identity);
 	free(mem);
 }
 
@@ -286,6 +287,15 @@ void *mem_host(struct mem *mem, phys_t phys, size_t n)
 	if (!(bounds & MEM_HOST) || !bounds_hold(bounds, phys, n))
 		return NULL;
 	return (void *)(atomic_load_explicit(&r->base, memory_order_relaxed) + (phys & MEM_OFFSET_MASK));
+}
+
+struct mem_pin *mem_region_pin(struct mem *mem, phys_t phys)
+{
+	struct mem_region *r = phys >> MEM_REGION_SHIFT ? region_of(mem, phys) : NULL;
+
+	if (!r || !bounds_hold(atomic_load_explicit(&r->bounds, memory_order_relaxed), phys, 1))
+		return NULL;
+	return r->pin;
 }
 
 void mem_prefetch(struct mem *mem, phys_t phys)

@@ -108,6 +108,33 @@ uint64_t mem_stale(struct mem *mem);
 uint64_t mem_pinned_pages(struct mem *mem);
 
 /*
+ * Which page is it? For tests that compare what a device reaches with what a program sees. A page of shared memory is
+ * known by its file, wherever it is mapped; private memory by whose it is and its address.
+ */
+struct mem_page_id {
+	uint64_t dev, ino; /* its file; ino 0: of no file, and dev is the address space */
+	uint64_t at;       /* bytes from the file's start, or the address */
+};
+static inline bool mem_page_same(const struct mem_page_id *a, const struct mem_page_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->at == b->at;
+}
+/** mem_identify_pins - from now on remember which pages are pinned; before the first pin, once. -ENOMEM */
+int mem_identify_pins(struct mem *mem);
+/**
+ * mem_page_of_task - which page a program sees at the address @page
+ * @compound: a huge page, of which it is a part
+ * Return: 0; -EFAULT nothing there that it can read, or a device's memory
+ */
+int mem_page_of_task(struct mm *mm, uva_t page, struct mem_page_id *out, bool *compound);
+/** mem_page_of_phys - which page was pinned there; it stays pinned meanwhile. -EFAULT not memory of a program */
+int mem_page_of_phys(struct mem *mem, phys_t phys, struct mem_page_id *out);
+/** mem_page_pins - how often the page is pinned */
+unsigned mem_page_pins(struct mem *mem, const struct mem_page_id *id);
+/** mem_pin_part_gone - [@at, +@length) of the pin does not count as pinned any more, though it ends as a whole */
+void mem_pin_part_gone(struct mem_pin *pin, uint64_t at, uint64_t length);
+
+/*
  * The machine's RAM, for devices that no IOMMU translates for: pages of programs get places in it when somebody asks.
  */
 /** mem_ram_create - windows of @mem that lead to programs' memory; once. -ENOMEM */

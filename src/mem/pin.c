@@ -160,6 +160,9 @@ static int pin_area(struct mem_pin *pin, uint64_t at, bool unlimited, uint64_t *
 		return -EFAULT;
 	if (a.file)
 		return pin_bar(pin, &a, at, *n);
+	rc = mem_identity_add(pin, &a, at, *n);
+	if (rc)
+		return rc;
 	if (pin->charged) {
 		rc = mm_charge(pin->mm, *n >> UVFIO_PAGE_SHIFT, unlimited);
 		if (rc)
@@ -175,6 +178,7 @@ static void pin_destroy(struct mem_pin *pin)
 {
 	struct mem_shard *s = &pin->mem->shard[pin->shard];
 
+	mem_identity_remove(pin);
 	for (unsigned i = 0; i < pin->npieces; i++) {
 		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
 			mem_region_destroy(pin->mem, pin->pieces[i].phys);
@@ -273,6 +277,7 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 	pin->mm = mm;
 	pin->uva = uva;
 	rwlock_unlock(mem_pin_lock(pin));
+	mem_identity_repoint(pin);
 	if (old != pin->share_mm)
 		mm_put(old);
 	return 0;

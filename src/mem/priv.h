@@ -7,6 +7,7 @@
 #include "base/slab.h"
 #include "mem/mem.h"
 #include <assert.h>
+#include <sys/queue.h>
 
 #define MEM_CHUNK_BITS  16 /* regions in a chunk of the table: 2 MiB */
 #define MEM_CHUNKS      (1u << (64 - MEM_REGION_SHIFT - MEM_CHUNK_BITS))
@@ -52,11 +53,15 @@ struct mem_shard {
 /* Pins share their locks, as there may be very many. */
 #define MEM_PIN_LOCKS 64
 
+struct mem_identity;
+struct mem_run;
+
 struct mem {
 	struct log *log;
 	struct rwlock window_lock;  /* RANK_MEM; the tree only, never held over an access */
 	void *windows;              /* [window_lock] tsearch tree by address */
 	struct mem_ram *ram;        /* [I] once it is used; NULL: nobody has asked for it */
+	struct mem_identity *identity; /* [I] from the start on; NULL: nobody asks which page is which */
 	atomic_ullong stale;
 	atomic_uint nchunks;        /* taken from chunk[] */
 	struct mem_shard shard[MEM_SHARDS];
@@ -88,6 +93,7 @@ struct mem_pin {
 	struct mem_share *shares;
 	struct mem_piece piece;     /* the first, */
 	struct mem_share share;     /* as most pins have no more */
+	struct mem_run *runs;       /* [identity lock] identity.c; NULL: not remembered */
 };
 
 static_assert(sizeof(struct mem_pin) <= MEM_PIN_SIZE, "what callers set aside");
@@ -115,10 +121,21 @@ int mem_region_create(struct mem *mem, const struct mem_region_init *init, phys_
 void mem_region_extend(struct mem *mem, phys_t phys, uint64_t length);
 /** mem_region_destroy - on return no access runs */
 void mem_region_destroy(struct mem *mem, phys_t phys);
+/** mem_region_pin - whose region @phys is in, of a pin that stays meanwhile; NULL: a bus address, or nothing is there */
+struct mem_pin *mem_region_pin(struct mem *mem, phys_t phys);
 /** mem_pin_access - by address: @at bytes behind the pin's first address */
 int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write);
 /** mem_window_access - bus addresses */
 int mem_window_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool write);
+/**
+ * mem_identity_add - [@at, +@length) of the pin is part of @a; does nothing when nobody asks. -ENOMEM
+ * mem_identity_remove - the pin ends
+ * mem_identity_repoint - it is at another place now
+ */
+int mem_identity_add(struct mem_pin *pin, const struct mm_area *a, uint64_t at, uint64_t length);
+void mem_identity_remove(struct mem_pin *pin);
+void mem_identity_repoint(struct mem_pin *pin);
+void mem_identity_destroy(struct mem_identity *all); /* NULL is fine */
 /** mem_copy_install - make the process survive faults in mem_copy_guarded(); once */
 int mem_copy_install(void);
 

@@ -54,6 +54,7 @@ struct task {
 struct mm_area {
 	uva_t start, last;    /* inclusive */
 	bool readable, writable, shared;
+	bool huge;            /* of hugetlb pages, as far as the host says so */
 	struct file *file;    /* a mapping of one of the machine's files (borrowed), else NULL */
 	uint64_t file_offset; /* of @start, when @file is set */
 	uint64_t dev, ino, host_offset; /* the host's file, for share(); ino 0: anonymous */

@@ -160,6 +160,7 @@ static int area_query(int maps, uva_t at, struct mm_area *out)
 		.readable = q.flags & PROCMAP_READABLE,
 		.writable = q.flags & PROCMAP_WRITABLE,
 		.shared = q.flags & PROCMAP_SHARED,
+		.huge = q.page_size > UVFIO_PAGE_SIZE,
 		.dev = makedev(q.dev_major, q.dev_minor),
 		.ino = q.inode,
 		.host_offset = q.offset,

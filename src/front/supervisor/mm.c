@@ -52,6 +52,7 @@ static int vma_query(struct super_mm *m, uint64_t addr, struct super_vma *out)
 	out->prot = (q.vma_flags & 1 ? PROT_READ : 0) | (q.vma_flags & 2 ? PROT_WRITE : 0) |
 		    (q.vma_flags & 4 ? PROT_EXEC : 0);
 	out->shared = q.vma_flags & 8;
+	out->huge = q.vma_page_size > UVFIO_PAGE_SIZE;
 	return 0;
 }
 
@@ -113,6 +114,7 @@ static int mm_area(struct mm *mm, uva_t at, struct mm_area *out)
 	out->readable = v.prot & PROT_READ;
 	out->writable = v.prot & PROT_WRITE;
 	out->shared = v.shared;
+	out->huge = v.huge;
 	out->dev = v.dev;
 	out->ino = v.ino;
 	out->host_offset = v.offset;

@@ -290,7 +290,7 @@ struct super_vma {
 	uint64_t start, end, offset, ino;
 	dev_t dev;
 	int prot;
-	bool shared;
+	bool shared, huge;
 };
 /** super_mm_vma - the mapping at an address. 0; -EFAULT nothing there */
 int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out);

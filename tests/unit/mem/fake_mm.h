@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FAKE_AREAS 16
@@ -180,6 +181,7 @@ static inline void fake_init(struct fake_mm *f, struct fake_task *t)
 static inline char *fake_add(struct fake_mm *f, uva_t start, uint64_t length, bool shared, bool writable)
 {
 	struct fake_area *a = &f->area[f->n++];
+	struct stat st;
 
 	*a = (struct fake_area){
 		.a = { .start = start, .last = start + (length - 1), .readable = true, .writable = writable,
@@ -188,8 +190,10 @@ static inline char *fake_add(struct fake_mm *f, uva_t start, uint64_t length, bo
 	};
 	if (shared) {
 		a->memfd = memfd_create("fake", MFD_CLOEXEC);
-		if (a->memfd < 0 || ftruncate(a->memfd, (off_t)length) < 0)
+		if (a->memfd < 0 || ftruncate(a->memfd, (off_t)length) < 0 || fstat(a->memfd, &st))
 			abort();
+		a->a.dev = st.st_dev;
+		a->a.ino = st.st_ino;
 	}
 	a->memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
 			 (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | MAP_NORESERVE, a->memfd, 0);
