@@ -7,7 +7,7 @@
  *
  * It is also what a device's bytes pass through, so each byte is stored once, upwards, and 1, 2, 4 and 8
  * bytes move as one load and one store: a program that polls a completion word sees it whole, and not
- * written again after it was taken.
+ * written again after it was taken. mem_cas_guarded() is of the same kind, for what devices change in place.
  */
 #include "mem/priv.h"
 #include <sched.h>
@@ -92,6 +92,16 @@ __asm__(
 	"	rep movsb\n"
 	"	xor %eax, %eax\n"
 	"	ret\n"
+	"	.globl mem_cas_guarded\n"
+	"	.hidden mem_cas_guarded\n"
+	"	.type mem_cas_guarded, @function\n"
+	"mem_cas_guarded:\n"		/* rdi: place, rsi: was, rdx: is */
+	"	mov %rsi, %rax\n"
+	"	lock cmpxchg %rdx, (%rdi)\n"
+	"	setne %al\n"
+	"	movzbl %al, %eax\n"
+	"	ret\n"
+	"	.size mem_cas_guarded, . - mem_cas_guarded\n"
 	"	.globl mem_copy_end\n"
 	"	.hidden mem_copy_end\n"
 	"mem_copy_end:\n"

@@ -255,6 +255,40 @@ static int region_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool
 	return rc ? -EFAULT : 0;
 }
 
+/* 0, -EFAULT; 1: they are something else */
+static int exchange_by_address(struct mem_pin *pin, uint64_t at, uint64_t was, uint64_t is)
+{
+	uint64_t now;
+	int rc = mem_pin_access(pin, at, &now, sizeof(now), false);
+
+	if (rc)
+		return rc;
+	return now == was ? mem_pin_access(pin, at, &is, sizeof(is), true) : 1;
+}
+
+int mem_exchange(struct mem *mem, phys_t phys, uint64_t was, uint64_t is)
+{
+	struct mem_region *r = phys >> MEM_REGION_SHIFT ? region_of(mem, phys) : NULL;
+	int rc = -EFAULT;
+
+	assert(IS_ALIGNED(phys, sizeof(was)));
+	if (!r || !region_get(r))
+		return -EFAULT;
+	uint64_t bounds = atomic_load_explicit(&r->bounds, memory_order_relaxed);
+
+	if (bounds_hold(bounds, phys, sizeof(was)) && (r->pin->prot & MEM_WRITE)) {
+		uint64_t at = atomic_load_explicit(&r->base, memory_order_relaxed) + (phys & MEM_OFFSET_MASK);
+
+		rc = bounds & MEM_HOST ? mem_cas_guarded((void *)at, was, is) : exchange_by_address(r->pin, at, was, is);
+		if (rc < 0)
+			atomic_fetch_add(&mem->stale, 1);
+	}
+	atomic_fetch_sub(&r->users, 1);
+	if (rc > 0)
+		return -EAGAIN;
+	return rc ? -EFAULT : 0;
+}
+
 int mem_read(struct mem *mem, phys_t phys, void *dst, size_t n)
 {
 	if (n == 0)

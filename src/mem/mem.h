@@ -88,6 +88,12 @@ void mem_window_remove(struct mem_window *w);
 int mem_read(struct mem *mem, phys_t phys, void *dst, size_t n);
 int mem_write(struct mem *mem, phys_t phys, const void *src, size_t n);
 /**
+ * mem_exchange - 8 aligned bytes become @is, if they are @was
+ * At once for everybody who has that memory, but for private memory: there a program's store may get lost in between.
+ * Return: 0; -EAGAIN they are something else; -EFAULT as mem_write(), and for bus addresses
+ */
+int mem_exchange(struct mem *mem, phys_t phys, uint64_t was, uint64_t is);
+/**
  * mem_host - the machine's own pointer to [@phys, +@n), or NULL when it has none (private memory, a BAR).
  * Valid while the pin is. May be cached beside the translation.
  */

@@ -136,6 +136,8 @@ int mem_identity_add(struct mem_pin *pin, const struct mm_area *a, uint64_t at, 
 void mem_identity_remove(struct mem_pin *pin);
 void mem_identity_repoint(struct mem_pin *pin);
 void mem_identity_destroy(struct mem_identity *all); /* NULL is fine */
+/** mem_cas_guarded - 8 aligned bytes become @is, if they are @was: 0; else 1; -EFAULT as mem_copy_guarded() */
+int mem_cas_guarded(void *place, uint64_t was, uint64_t is);
 /** mem_copy_install - make the process survive faults in mem_copy_guarded(); once */
 int mem_copy_install(void);
 
