@@ -43,6 +43,7 @@ enum lock_rank {
 	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */
 	RANK_PCI_TOPO,       /* pci: lists of buses and functions; never held over a callback */
 	RANK_IOMMU_GROUP,    /* iommu: ownership, members, attached domain */
+	RANK_IOMMU_FAMILY,   /* iommu: domains nested in one; held while waiting for their DMA */
 	RANK_IOMMU_DOMAIN,   /* iommu: page table of one domain */
 	RANK_IOMMU,          /* iommu: group ids, spare domains, device names */
 	RANK_PCI_ACCESS,     /* pci: read side around a model's callback, write side its reset */

@@ -10,7 +10,7 @@
  * Pages that follow each other in memory are moved together. When that fails, the pages are tried one by
  * one, so that what lies before the bad page arrives and the fault names the right address.
  *
- * Writes to fee00000-feefffff are messages to interrupt controllers. They are not memory and not
+ * Writes to fee00000-feefffff without a PASID are messages to interrupt controllers. They are not memory and not
  * translated; pci/ raises interrupts itself, so here they go nowhere.
  */
 #include "iommu/priv.h"
@@ -45,6 +45,7 @@ struct dma {
 	struct iommu_domain *dom;
 	struct iommu_dma_slot *slot;
 	uint64_t stamp;
+	uint32_t pasid; /* 0: none */
 };
 
 /* Bytes that follow each other both in IOVA space and where they are. */
@@ -54,18 +55,20 @@ struct run {
 	uint64_t n;
 };
 
-static bool dma_begin(struct dma *m, struct iommu_dev *d)
+static inline bool dma_begin(struct dma *m, struct iommu_dev *d, uint32_t pasid)
 {
-	struct iommu_domain *dom = atomic_load_explicit(&d->domain, memory_order_acquire);
+	_Atomic(struct iommu_domain *) *where = pasid ? iommu_pasid_where(d, pasid) : &d->domain;
+	struct iommu_domain *dom = atomic_load_explicit(where, memory_order_acquire);
 
 	m->d = d;
+	m->pasid = pasid;
 	for (;;) {
 		struct iommu_domain *again;
 		struct gate_slot *slot = gate_enter(&dom->gate);
 
 		if (!slot)
 			return false;
-		again = atomic_load_explicit(&d->domain, memory_order_acquire);
+		again = atomic_load_explicit(where, memory_order_acquire);
 		if (__builtin_expect(again == dom, 1)) {
 			m->slot = (struct iommu_dma_slot *)slot;
 			break;
@@ -137,7 +140,7 @@ static int run_page(struct dma *m, iova_t iova, unsigned prot, struct run *r)
 	struct tlb_entry *e = tlb_slot(m, iova);
 
 	if (!tlb_hit(m, e, iova) || (prot == MEM_WRITE && !(e->addr & MEM_WRITE))) {
-		if ((prot & MEM_WRITE) && is_msi(iova)) {
+		if ((prot & MEM_WRITE) && is_msi(iova) && !m->pasid) {
 			*r = (struct run){ .kind = RUN_DROP, .addr = iova, .n = MSI_LAST - iova + 1 };
 			return -1;
 		}
@@ -221,7 +224,7 @@ static uint64_t run_salvage(struct dma *m, iova_t iova, const struct run *r, voi
 
 static int dma_fault(struct dma *m, iova_t iova, size_t n, bool write, enum iommu_fault_reason reason)
 {
-	struct iommu_fault f = { .iova = iova, .length = n, .write = write, .reason = reason };
+	struct iommu_fault f = { .iova = iova, .length = n, .write = write, .pasid = m->pasid, .reason = reason };
 
 	iommu_fault_record(m->d, m->dom, f);
 	return -EFAULT;
@@ -263,14 +266,14 @@ static inline bool dma_fast(struct dma *m, iova_t iova, size_t n, unsigned prot,
 	return true;
 }
 
-int iommu_dma_read(struct iommu_dev *d, iova_t iova, void *dst, size_t n)
+static inline int dma_read(struct iommu_dev *d, uint32_t pasid, iova_t iova, void *dst, size_t n)
 {
 	struct dma m;
 	size_t moved;
 	void *host;
 	int rc;
 
-	if (!dma_begin(&m, d))
+	if (!dma_begin(&m, d, pasid))
 		return -EFAULT;
 	tally(&m.slot->reads, 1);
 	tally(&m.slot->bytes, n);
@@ -282,14 +285,14 @@ int iommu_dma_read(struct iommu_dev *d, iova_t iova, void *dst, size_t n)
 	return rc;
 }
 
-int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n)
+static inline int dma_write(struct iommu_dev *d, uint32_t pasid, iova_t iova, const void *src, size_t n)
 {
 	struct dma m;
 	size_t moved;
 	void *host;
 	int rc;
 
-	if (!dma_begin(&m, d))
+	if (!dma_begin(&m, d, pasid))
 		return -EFAULT;
 	tally(&m.slot->writes, 1);
 	tally(&m.slot->bytes, n);
@@ -299,6 +302,26 @@ int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n)
 		rc = 0;
 	dma_end(&m);
 	return rc;
+}
+
+int iommu_dma_read(struct iommu_dev *d, iova_t iova, void *dst, size_t n)
+{
+	return dma_read(d, 0, iova, dst, n);
+}
+
+int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n)
+{
+	return dma_write(d, 0, iova, src, n);
+}
+
+int iommu_dma_read_pasid(struct iommu_dev *d, uint32_t pasid, iova_t iova, void *dst, size_t n)
+{
+	return dma_read(d, pasid, iova, dst, n);
+}
+
+int iommu_dma_write_pasid(struct iommu_dev *d, uint32_t pasid, iova_t iova, const void *src, size_t n)
+{
+	return dma_write(d, pasid, iova, src, n);
 }
 
 /* Through memory of our own: any two kinds of ends, at most BOUNCE_SIZE bytes. What could be read is written. */
@@ -312,13 +335,13 @@ static int copy_bounce(struct dma *m, iova_t dst, iova_t src, size_t n, bool *fa
 	return *fault_write ? -EFAULT : rc;
 }
 
-int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *fault_write)
+int iommu_dma_copy_pasid(struct iommu_dev *d, uint32_t pasid, iova_t dst, iova_t src, size_t n, bool *fault_write)
 {
 	struct dma m;
 	bool failed_write = false;
 	int rc = 0;
 
-	if (!dma_begin(&m, d))
+	if (!dma_begin(&m, d, pasid))
 		return -EFAULT;
 	tally(&m.slot->reads, 1);
 	tally(&m.slot->writes, 1);
@@ -341,6 +364,11 @@ int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *
 	if (rc && fault_write)
 		*fault_write = failed_write;
 	return rc;
+}
+
+int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *fault_write)
+{
+	return iommu_dma_copy_pasid(d, 0, dst, src, n, fault_write);
 }
 
 void iommu_stats(struct iommu *iommu, struct iommu_stats *out)

@@ -16,6 +16,7 @@ static struct iommu_domain *domain_new(struct iommu *iommu)
 		return NULL;
 	dom->iommu = iommu;
 	gate_init(&dom->gate, iommu_dma_slot_size);
+	mutex_init(&dom->family, RANK_IOMMU_FAMILY);
 	mutex_init(&dom->lock, RANK_IOMMU_DOMAIN);
 	mutex_init(&dom->runs_lock, RANK_IOMMU_RUNS);
 	mutex_init(&dom->gone_lock, RANK_IOMMU_FAULT);
@@ -48,7 +49,9 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->first = dom->last = 0;
 	dom->page = UVFIO_PAGE_SIZE;
 	dom->pt = &iommu_radix_ops;
-	atomic_store(&dom->tracking, false);
+	dom->parent = NULL;
+	/* Of a nested one a write always shows: in the guest's table. */
+	atomic_store(&dom->tracking, kind == IOMMU_NESTED);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
 	if (kind == IOMMU_PAGING) {
@@ -59,6 +62,9 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 			dom->pt = &iommu_runs_ops;
 		else
 			dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
+	} else if (kind == IOMMU_NESTED) {
+		dom->last = UINT64_MAX;
+		dom->pt = &iommu_nested_ops;
 	}
 	slab_init(&dom->nodes, dom->pt->node_size);
 	/* Whatever a thread remembers of the last life is void. */
@@ -92,15 +98,23 @@ void iommu_domain_destroy(struct iommu_domain *dom)
 {
 	if (!dom)
 		return;
-	assert(dom->attached == 0);
+	assert(dom->attached == 0 && LIST_EMPTY(&dom->children));
+	if (dom->parent)
+		iommu_nested_leave(dom);
 	/* iommu_translate() of another thread would be a mistake of its caller's; DMA was waited for at detach. */
 	dom->pt->free(dom);
 	SCOPED_LOCK(&dom->iommu->lock);
 	SLIST_INSERT_HEAD(&dom->iommu->free, dom, free_link);
 }
 
+/* Whose lock guards what is attached to @dom. */
+static struct iommu_domain *domain_head(struct iommu_domain *dom)
+{
+	return dom->parent ? dom->parent : dom;
+}
+
 /* Can translations of @dom serve a device behind @unit? */
-static bool domain_suits_locked(const struct iommu_domain *dom, const struct iommu_dev *d)
+static bool domain_suits_locked(struct iommu_domain *dom, const struct iommu_dev *d)
 {
 	if (dom->kind == IOMMU_BLOCKING)
 		return !iommu_dev_needs_direct(d);
@@ -111,14 +125,15 @@ static bool domain_suits_locked(const struct iommu_domain *dom, const struct iom
 	/* A tree of leaves is read by whoever reads trees of leaves; a radix tree has its levels and sizes. */
 	if (!d->unit->runs && (d->unit->width != dom->unit->width || d->unit->pgsizes != dom->unit->pgsizes))
 		return false;
-	return !dom->enforced || d->unit->enforce_coherency;
+	return !domain_head(dom)->enforced || d->unit->enforce_coherency;
 }
 
 int iommu_domain_add(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one)
 {
+	struct iommu_domain *head = domain_head(dom);
 	struct iommu_dev *d;
 
-	SCOPED_LOCK(&dom->lock);
+	SCOPED_LOCK(&head->lock);
 	TAILQ_FOREACH(d, &g->members, link) {
 		if ((!one || d == one) && !domain_suits_locked(dom, d))
 			return -EINVAL;
@@ -127,21 +142,22 @@ int iommu_domain_add(struct iommu_domain *dom, struct iommu_group *g, struct iom
 		if (one && d != one)
 			continue;
 		dom->attached++;
-		dom->attached_weak += !d->unit->enforce_coherency;
+		head->attached_weak += !d->unit->enforce_coherency;
 	}
 	return 0;
 }
 
 void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct iommu_dev *one)
 {
+	struct iommu_domain *head = domain_head(dom);
 	struct iommu_dev *d;
 
-	SCOPED_LOCK(&dom->lock);
+	SCOPED_LOCK(&head->lock);
 	TAILQ_FOREACH(d, &g->members, link) {
 		if (one && d != one)
 			continue;
 		dom->attached--;
-		dom->attached_weak -= !d->unit->enforce_coherency;
+		head->attached_weak -= !d->unit->enforce_coherency;
 	}
 }
 
@@ -169,10 +185,12 @@ const struct iommu_unit *iommu_domain_unit(const struct iommu_domain *dom)
 
 bool iommu_domain_enforce_coherency(struct iommu_domain *dom)
 {
-	SCOPED_LOCK(&dom->lock);
-	if (!dom->enforced && dom->unit->enforce_coherency && dom->attached_weak == 0)
-		dom->enforced = true;
-	return dom->enforced;
+	struct iommu_domain *head = domain_head(dom);
+
+	SCOPED_LOCK(&head->lock);
+	if (!head->enforced && head->unit->enforce_coherency && head->attached_weak == 0)
+		head->enforced = true;
+	return head->enforced;
 }
 
 /* ---- mappings ---- */
@@ -199,12 +217,46 @@ bool iommu_domain_was(struct iommu_domain *dom, iova_t iova, struct iommu_gone *
 	return false;
 }
 
+/*
+ * What a thread remembers is void. After the entries were changed and before the wait: a thread that keeps an old one
+ * keeps the old stamp with it.
+ */
+static void domain_stale_locked(struct iommu_domain *dom)
+{
+	struct iommu_domain *child;
+
+	atomic_fetch_add(&dom->stamp, 1);
+	LIST_FOREACH(child, &dom->children, child_link)
+		atomic_fetch_add(&child->stamp, 1);
+}
+
+/* A child that comes meanwhile walks what there is now. */
+static void domain_wait(struct iommu_domain *dom)
+{
+	struct iommu_domain *child;
+
+	gate_wait(&dom->gate);
+	if (atomic_load(&dom->nchildren) == 0)
+		return;
+	SCOPED_LOCK(&dom->family);
+	LIST_FOREACH(child, &dom->children, child_link)
+		gate_wait(&child->gate);
+}
+
+void iommu_domain_forget(struct iommu_domain *dom)
+{
+	mutex_lock(&dom->lock);
+	domain_stale_locked(dom);
+	mutex_unlock(&dom->lock);
+	domain_wait(dom);
+}
+
 /* What was taken out under the lock is out of every DMA's sight when this returns. */
 static void domain_flush(struct iommu_domain *dom, const struct iommu_gather *g)
 {
 	if (g->bytes == 0 && !g->nodes)
 		return;
-	gate_wait(&dom->gate);
+	domain_wait(dom);
 	if (g->nodes)
 		iommu_pt_recycle(dom, g->nodes);
 }
@@ -225,7 +277,7 @@ static int domain_map(struct iommu_domain *dom, const struct iommu_leaf *range)
 	mutex_lock(&dom->lock);
 	rc = dom->pt->map(dom, range, &g);
 	if (g.bytes)
-		atomic_fetch_add(&dom->stamp, 1);
+		domain_stale_locked(dom);
 	mutex_unlock(&dom->lock);
 	domain_flush(dom, &g);
 	return rc;
@@ -253,8 +305,7 @@ uint64_t iommu_unmap(struct iommu_domain *dom, iova_t iova, uint64_t length)
 	mutex_lock(&dom->lock);
 	dom->pt->unmap(dom, iova, last, &g);
 	if (g.bytes) {
-		/* After the entries, before the wait: a thread that keeps an old one keeps the old stamp with it. */
-		atomic_fetch_add(&dom->stamp, 1);
+		domain_stale_locked(dom);
 		domain_remember(dom, &g);
 	}
 	mutex_unlock(&dom->lock);
@@ -268,13 +319,6 @@ void iommu_prefetch(struct iommu_domain *dom, iova_t iova)
 		dom->pt->prefetch(dom, iova);
 }
 
-/* Threads forget what they know of leaves, and what they do with it is over. */
-static void domain_forget(struct iommu_domain *dom)
-{
-	atomic_fetch_add(&dom->stamp, 1);
-	gate_wait(&dom->gate);
-}
-
 void iommu_domain_track(struct iommu_domain *dom, bool on)
 {
 	const struct iommu_dirty_look forget = { .clear = true };
@@ -285,7 +329,7 @@ void iommu_domain_track(struct iommu_domain *dom, bool on)
 		mutex_unlock(&dom->lock);
 	}
 	atomic_store(&dom->tracking, on);
-	domain_forget(dom);
+	iommu_domain_forget(dom);
 }
 
 bool iommu_domain_tracks(struct iommu_domain *dom)
@@ -303,16 +347,16 @@ void iommu_domain_dirty(struct iommu_domain *dom, iova_t start, iova_t last, boo
 	cleared = dom->pt->dirty(dom, start, last, &look);
 	mutex_unlock(&dom->lock);
 	if (cleared)
-		domain_forget(dom);
+		iommu_domain_forget(dom);
 }
 
 bool iommu_domain_mark(struct iommu_domain *dom, iova_t iova)
 {
 	struct iommu_leaf leaf;
 
-	/* What is found under the lock stays, so no section is needed. */
+	/* What is found under the lock stays, so no section is needed; nested tables are somebody else's. */
 	SCOPED_LOCK(&dom->lock);
-	return dom->pt->mark(dom, iova, &leaf);
+	return dom->kind == IOMMU_PAGING && dom->pt->mark(dom, iova, &leaf);
 }
 
 int iommu_translate(struct iommu_domain *dom, iova_t iova, phys_t *phys, unsigned *prot)

@@ -32,6 +32,7 @@ static int group_create(struct iommu *iommu, const char *name, struct iommu_grou
 	ref_init(&g->ref);
 	mutex_init(&g->lock, RANK_IOMMU_GROUP);
 	TAILQ_INIT(&g->members);
+	RB_INIT(&g->pasids);
 	*out = g;
 	return 0;
 }

@@ -31,6 +31,7 @@ int iommu_create(struct mem *mem, struct log *log, struct iommu **out)
 		iommu_destroy(iommu);
 		return rc;
 	}
+	atomic_init(&iommu->nowhere, iommu->blocking);
 	*out = iommu;
 	return 0;
 }
@@ -47,6 +48,7 @@ void iommu_destroy(struct iommu *iommu)
 		dom->pt->free(dom);
 		gate_fini(&dom->gate);
 		mutex_fini(&dom->lock);
+		mutex_fini(&dom->family);
 		mutex_fini(&dom->runs_lock);
 		mutex_fini(&dom->gone_lock);
 		free(dom);
@@ -123,6 +125,9 @@ void iommu_dev_destroy(struct iommu_dev *d)
 	mutex_lock(&d->iommu->lock);
 	d->iommu->devs--;
 	mutex_unlock(&d->iommu->lock);
+	for (uint32_t i = 0; i << IOMMU_PASID_BITS < d->npasids; i++)
+		free(atomic_load(&d->pasids[i]));
+	free(d->pasids);
 	free(d->resv);
 	free(d);
 }
@@ -230,6 +235,12 @@ int iommu_dev_join(struct iommu_dev *d, struct iommu_group *g)
 			TAILQ_REMOVE(&g->members, d, link);
 			return rc;
 		}
+		rc = iommu_pasids_join_locked(g, d);
+		if (rc) {
+			iommu_domain_sub(g->domain, g, d);
+			TAILQ_REMOVE(&g->members, d, link);
+			return rc;
+		}
 		atomic_store(&d->domain, g->domain);
 		gate_wait(&g->iommu->blocking->gate);
 	}
@@ -247,6 +258,7 @@ void iommu_dev_leave(struct iommu_dev *d)
 		return;
 	mutex_lock(&g->lock);
 	if (g->domain) {
+		iommu_pasids_leave_locked(g, d);
 		iommu_domain_sub(g->domain, g, d);
 		atomic_store(&d->domain, d->iommu->blocking);
 		gate_wait(&g->domain->gate);
@@ -275,6 +287,7 @@ void iommu_dev_reset_begin(struct iommu_dev *d)
 		g->recovering++;
 		atomic_store(&d->domain, d->iommu->blocking);
 		gate_wait(&g->domain->gate);
+		iommu_pasids_block_locked(g, d, true);
 	}
 	mutex_unlock(&g->lock);
 	iommu_group_put(g);
@@ -291,6 +304,7 @@ void iommu_dev_reset_end(struct iommu_dev *d)
 	if (d->group == g && d->resetting && --d->resetting == 0) {
 		g->recovering--;
 		atomic_store(&d->domain, g->domain); /* where the group is by now */
+		iommu_pasids_block_locked(g, d, false);
 	}
 	mutex_unlock(&g->lock);
 	iommu_group_put(g);

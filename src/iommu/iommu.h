@@ -99,6 +99,9 @@ void iommu_dev_destroy(struct iommu_dev *d);
 int iommu_dev_add_resv(struct iommu_dev *d, const struct iommu_resv *r);
 /** iommu_dev_resv - its reserved regions, its unit's among them; valid while it is in a group. Returns the number */
 unsigned iommu_dev_resv(const struct iommu_dev *d, const struct iommu_resv **out);
+/** iommu_dev_set_pasids - before it joins: it can say PASIDs 1 to @count - 1, at most 2^20 - 1. 0; -EINVAL; -ENOMEM */
+int iommu_dev_set_pasids(struct iommu_dev *d, uint32_t count);
+uint32_t iommu_dev_pasids(const struct iommu_dev *d); /* 0: none */
 /** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, always */
 void iommu_dev_distrust(struct iommu_dev *d);
 /**
@@ -125,7 +128,7 @@ const struct iommu_unit *iommu_dev_unit(struct iommu_dev *d);
 int iommu_dev_use_default(struct iommu_dev *d);   /* a kernel driver is about to bind: 0, -EBUSY, -EPROBE_DEFER (517) */
 void iommu_dev_unuse_default(struct iommu_dev *d);
 int iommu_group_claim(struct iommu_group *g, void *owner);   /* -EINVAL, -EPERM, -EBUSY */
-void iommu_group_release(struct iommu_group *g);
+void iommu_group_release(struct iommu_group *g);             /* PASIDs that are attached still are detached */
 int iommu_dev_claim(struct iommu_dev *d, void *owner);       /* -EINVAL, -ENODEV, -EPERM, -EBUSY */
 void iommu_dev_release(struct iommu_dev *d);
 bool iommu_group_claimed(struct iommu_group *g);  /* owner_cnt != 0: kernel drivers count */
@@ -157,8 +160,42 @@ int iommu_group_attach(struct iommu_group *g, struct iommu_domain *dom);
 int iommu_group_replace(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
 void iommu_group_detach(struct iommu_group *g);
+/**
+ * iommu_group_attach_pasid - what the members say with @pasid goes to @dom from now on; those without PASIDs say nothing
+ * Return: 0; -EOPNOTSUPP no member has PASIDs; -EINVAL @pasid 0 or too large for one that has, other kind of IOMMU;
+ * -EBUSY a domain is attached to it, or a member is being reset; -ENOMEM. On failure nothing has changed
+ */
+int iommu_group_attach_pasid(struct iommu_group *g, uint32_t pasid, struct iommu_domain *dom);
+/** iommu_group_replace_pasid - the same where one is attached (else -EINVAL): each DMA goes to the old one or the new one */
+int iommu_group_replace_pasid(struct iommu_group *g, uint32_t pasid, struct iommu_domain *dom);
+/** iommu_group_detach_pasid - DMA with @pasid is blocked; on return none uses what was attached. Nothing was: nothing happens */
+void iommu_group_detach_pasid(struct iommu_group *g, uint32_t pasid);
 /** iommu_group_first - the first member; borrowed: for who knows that it does not leave meanwhile; NULL: none */
 struct iommu_dev *iommu_group_first(struct iommu_group *g);
+
+/*
+ * Tables that a guest wrote, of 4 or 5 levels as x86-64 has them: 4 KiB, 2 MiB and 1 GiB pages; the bits for present,
+ * write, user, accessed, dirty and page size. Addresses in them, and of them, are the parent's.
+ */
+struct iommu_stage1 {
+	iova_t table;       /* the first one */
+	unsigned levels;    /* 4, 5 */
+	bool write_protect; /* for requests with supervisor's rights too; devices here make none, so it changes nothing */
+};
+/**
+ * iommu_domain_create_nested - a domain that translates twice: by @s1, then by @parent, which must outlive it
+ * @s1: copied; NULL: nothing passes
+ * DMA walks the tables as they are, marking entries accessed, and dirty before the first write. What a thread has found
+ * it may use until iommu_domain_invalidate(), or until something is unmapped in the parent, which is as good as an unmap
+ * here. A write is remembered by the parent, where it tracks them.
+ * Return: 0; -EINVAL @parent is not of a kind that can be one, @s1 cannot be; -ENOMEM
+ */
+int iommu_domain_create_nested(struct iommu_domain *parent, const struct iommu_stage1 *s1, struct iommu_domain **out);
+/**
+ * iommu_domain_invalidate - what was found for [@start, @last] is forgotten, and no DMA uses it when this returns
+ * As in hardware, more may be forgotten. Context: as iommu_unmap()
+ */
+void iommu_domain_invalidate(struct iommu_domain *dom, iova_t start, iova_t last);
 
 void iommu_domain_aperture(const struct iommu_domain *dom, iova_t *start, iova_t *last);
 uint64_t iommu_domain_pgsizes(const struct iommu_domain *dom);
@@ -215,6 +252,11 @@ int iommu_dma_write(struct iommu_dev *d, iova_t iova, const void *src, size_t n)
  */
 int iommu_dma_copy(struct iommu_dev *d, iova_t dst, iova_t src, size_t n, bool *fault_write);
 
+/* The same with a PASID (PCIe's TLP prefix); 0: without. */
+int iommu_dma_read_pasid(struct iommu_dev *d, uint32_t pasid, iova_t iova, void *dst, size_t n);
+int iommu_dma_write_pasid(struct iommu_dev *d, uint32_t pasid, iova_t iova, const void *src, size_t n);
+int iommu_dma_copy_pasid(struct iommu_dev *d, uint32_t pasid, iova_t dst, iova_t src, size_t n, bool *fault_write);
+
 /* ---- page requests (PRI): a device asks for a page, and waits for the answer ---- */
 
 /* [I] all but what request.c keeps */
@@ -250,7 +292,7 @@ void iommu_domain_handle_faults(struct iommu_domain *dom, const struct iommu_fau
 enum iommu_fault_reason {
 	IOMMU_FAULT_NOT_MAPPED,   /* no translation */
 	IOMMU_FAULT_NO_PERMISSION,/* read of write-only, write of read-only */
-	IOMMU_FAULT_BLOCKED,      /* owned but not attached, or not owned by anyone */
+	IOMMU_FAULT_BLOCKED,      /* owned but not attached, or not owned by anyone; a PASID without a domain */
 	IOMMU_FAULT_ABORT,        /* translated, but the target did not answer: BAR disabled, caller's memory gone */
 };
 struct iommu_fault {
@@ -259,6 +301,7 @@ struct iommu_fault {
 	iova_t iova;         /* the address that failed; what lies before it in the access has moved */
 	uint64_t length;     /* of the access */
 	bool write;
+	uint32_t pasid;      /* 0: none */
 	enum iommu_fault_reason reason;
 	/* the last mapping that covered the address, if one is remembered (spec: EXPERIENCE, end of a run) */
 	bool was_mapped;

@@ -25,7 +25,7 @@ int iommu_dev_use_default(struct iommu_dev *d)
 	SCOPED_LOCK(&g->lock);
 	if (!g->default_domain)
 		return -UVFIO_EPROBE_DEFER;
-	if (g->owner_cnt && (g->domain != g->default_domain || g->owner))
+	if (g->owner_cnt && (g->domain != g->default_domain || g->owner || !RB_EMPTY(&g->pasids)))
 		return -EBUSY;
 	g->owner_cnt++;
 	kernel_users_show_locked(g);
@@ -50,7 +50,7 @@ static int group_take_locked(struct iommu_group *g, void *owner)
 
 	if (g->name)
 		return -EINVAL; /* no DMA to own */
-	if (g->domain != g->default_domain || g->recovering)
+	if (g->domain != g->default_domain || g->recovering || !RB_EMPTY(&g->pasids))
 		return -EBUSY;
 	if (g->domain) {
 		rc = iommu_group_move_locked(g, g->iommu->blocking);
@@ -67,6 +67,7 @@ static void group_give_back_locked(struct iommu_group *g)
 	int rc;
 
 	assert(g->owner);
+	iommu_pasids_clear_locked(g);
 	g->owner_cnt = 0;
 	g->owner = NULL;
 	if (!g->domain)

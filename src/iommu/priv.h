@@ -90,10 +90,11 @@ struct iommu_pt_ops {
 };
 extern const struct iommu_pt_ops iommu_radix_ops; /* pgtable.c */
 extern const struct iommu_pt_ops iommu_runs_ops;  /* runs.c */
+extern const struct iommu_pt_ops iommu_nested_ops;  /* nested.c */
 
 /* ---- domains ---- */
 
-enum iommu_domain_kind { IOMMU_PAGING, IOMMU_IDENTITY, IOMMU_BLOCKING };
+enum iommu_domain_kind { IOMMU_PAGING, IOMMU_IDENTITY, IOMMU_BLOCKING, IOMMU_NESTED };
 
 #define IOMMU_GONE 16
 struct iommu_gone {
@@ -117,11 +118,20 @@ struct iommu_domain {
 	void *fault_ctx;
 	atomic_bool tracking;                 /* writes mark their leaf; a thread's TLB lets only marked pages be written */
 
+	/* A nested domain's tables are a guest's, in the space of its parent, who must outlive it. */
+	struct iommu_domain *parent;          /* [I] NULL: not nested */
+	struct iommu_stage1 stage1;           /* [I] levels 0: nothing passes */
+	struct mutex family;                  /* RANK_IOMMU_FAMILY */
+	LIST_HEAD(, iommu_domain) children;   /* [family and lock] */
+	LIST_ENTRY(iommu_domain) child_link;  /* [the parent's family and lock] */
+	atomic_uint nchildren;
+
 	struct mutex lock;                    /* RANK_IOMMU_DOMAIN */
 	struct slab nodes;                    /* [lock] */
 	struct mutex runs_lock;               /* RANK_IOMMU_RUNS */
 	RB_HEAD(iommu_runs, iommu_run) runs;  /* [lock and runs_lock] of a domain whose tables are runs */
-	unsigned attached;                    /* [lock] devices */
+	/* Of a nested one attached is guarded by its parent's lock, and the others are the parent's. */
+	unsigned attached;                    /* [lock] devices, and PASIDs of devices */
 	unsigned attached_weak;               /* [lock] of them, those whose unit cannot enforce coherency */
 	bool enforced;                        /* [lock] */
 
@@ -138,17 +148,33 @@ struct iommu_domain {
 
 /* ---- groups and devices ---- */
 
+/* What translates DMA with a PASID; the blocking domain: nothing. Leaves come with the first use and stay with the device. */
+#define IOMMU_PASID_BITS 10
+#define IOMMU_PASIDS     (1u << IOMMU_PASID_BITS)
+struct iommu_pasid_leaf {
+	_Atomic(struct iommu_domain *) domain[IOMMU_PASIDS];
+};
+
 struct iommu_dev {
 	struct iommu *iommu;
 	const char *name;                     /* [I] as long as the machine lives */
 	const struct iommu_unit *unit;        /* [I] NULL: untranslated */
 	_Atomic(struct iommu_domain *) domain;/* what translates its DMA; changed under the group's lock */
+	uint32_t npasids;                     /* [I] once joined; 0: none */
+	_Atomic(struct iommu_pasid_leaf *) *pasids; /* [I] once joined, npasids / IOMMU_PASIDS; leaves: group lock */
 	struct iommu_group *group;            /* changed by join and leave, under the group's lock and iommu->lock */
 	struct iommu_resv *resv;              /* [I] once joined */
 	unsigned nresv;
 	bool untrusted;                       /* [I] once joined */
 	unsigned resetting;                   /* [group lock] resets under way: its domain is the blocking one */
 	TAILQ_ENTRY(iommu_dev) link;          /* [group lock] */
+};
+
+/* A PASID in use: a domain for all members that have PASIDs. */
+struct iommu_pasid {
+	RB_ENTRY(iommu_pasid) node;
+	uint32_t pasid;
+	struct iommu_domain *domain;
 };
 
 struct iommu_group {
@@ -161,6 +187,7 @@ struct iommu_group {
 	unsigned owner_cnt;                   /* [lock] kernel drivers, or claims of owner */
 	void *owner;                          /* [lock] the user; NULL: kernel or idle */
 	struct iommu_domain *domain;          /* [lock] what members are attached to; NULL: no member yet, or fake */
+	RB_HEAD(iommu_pasids, iommu_pasid) pasids; /* [lock] */
 	struct iommu_domain *default_domain;  /* [lock] made with the first member, lives as long as the group */
 	const char *type;                     /* [lock] of the default domain, a literal; NULL: none */
 	unsigned recovering;                  /* [lock] members with resetting != 0 */
@@ -176,6 +203,7 @@ struct iommu {
 	SLIST_HEAD(, iommu_domain) free;      /* [lock] those not in use */
 	void *names;                          /* [lock] tsearch tree of device names */
 	struct iommu_domain *blocking;        /* [I] the unit's static blocking domain, one for all */
+	_Atomic(struct iommu_domain *) nowhere; /* [I] the same, for PASIDs that a device does not have */
 	struct iommu_domain *untranslated;    /* [I] of devices not behind a unit */
 
 	struct mutex fault_lock;              /* RANK_IOMMU_FAULT */
@@ -200,7 +228,31 @@ const char *iommu_default_type(const struct iommu_dev *d);
 /** iommu_default_take - a default domain of @type for @unit. 0; -ENOMEM */
 int iommu_default_take(struct iommu *iommu, const char *type, const struct iommu_unit *unit, struct iommu_domain **out);
 
+/* pasid.c */
+
+/** iommu_pasids_join - @d, which has just become a member, gets what the group's PASIDs have. 0; -EINVAL, -ENOMEM: none */
+int iommu_pasids_join_locked(struct iommu_group *g, struct iommu_dev *d);
+/** iommu_pasids_leave_locked - the reverse; waits for DMA */
+void iommu_pasids_leave_locked(struct iommu_group *g, struct iommu_dev *d);
+/** iommu_pasids_block_locked - @d's DMA with PASIDs is blocked, or goes where the group's does again; waits for it */
+void iommu_pasids_block_locked(struct iommu_group *g, struct iommu_dev *d, bool block);
+/** iommu_pasids_clear_locked - detach all that are left */
+void iommu_pasids_clear_locked(struct iommu_group *g);
+/** iommu_pasid_where - what translates @d's DMA with @pasid, not 0; as struct iommu_dev.domain */
+static inline _Atomic(struct iommu_domain *) *iommu_pasid_where(struct iommu_dev *d, uint32_t pasid)
+{
+	struct iommu_pasid_leaf *leaf;
+
+	if (pasid >= d->npasids)
+		return &d->iommu->nowhere;
+	leaf = atomic_load_explicit(&d->pasids[pasid >> IOMMU_PASID_BITS], memory_order_acquire);
+	return leaf ? &leaf->domain[pasid & (IOMMU_PASIDS - 1)] : &d->iommu->nowhere;
+}
+
 /* domain.c */
+
+/** iommu_domain_forget - threads forget what they know of leaves, and what they do with it is over; of children too */
+void iommu_domain_forget(struct iommu_domain *dom);
 
 /** iommu_domain_take - a domain in use, recycled or new. 0; -ENOMEM */
 int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const struct iommu_unit *unit,
@@ -212,6 +264,11 @@ void iommu_domain_sub(struct iommu_domain *dom, struct iommu_group *g, struct io
 bool iommu_domain_was(struct iommu_domain *dom, iova_t iova, struct iommu_gone *out);
 /** iommu_group_move_locked - all members to @dom, waiting for their DMA. 0; -EINVAL: one cannot, nothing changed */
 int iommu_group_move_locked(struct iommu_group *g, struct iommu_domain *dom);
+
+/* nested.c */
+
+/** iommu_nested_leave - the parent knows @dom no more; nothing is attached to it */
+void iommu_nested_leave(struct iommu_domain *dom);
 
 /* fault.c */
 

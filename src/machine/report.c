@@ -56,7 +56,8 @@ static const char *reason(const struct iommu_fault *f)
 	case IOMMU_FAULT_NO_PERMISSION:
 		return f->write ? "mapped for reading only" : "mapped for writing only";
 	case IOMMU_FAULT_BLOCKED:
-		return "the device's group is not attached to any mappings";
+		return f->pasid ? "the PASID is not attached to any mappings"
+				: "the device's group is not attached to any mappings";
 	case IOMMU_FAULT_ABORT:
 		return "mapped, but nothing answers there: the program's memory is gone, or a BAR is disabled";
 	}
@@ -66,16 +67,18 @@ static const char *reason(const struct iommu_fault *f)
 static bool alike(const struct iommu_fault *a, const struct iommu_fault *b)
 {
 	return a->device == b->device && a->iova == b->iova && a->length == b->length && a->write == b->write &&
-	       a->reason == b->reason && a->was_mapped == b->was_mapped;
+	       a->reason == b->reason && a->pasid == b->pasid && a->was_mapped == b->was_mapped;
 }
 
 static void report_fault(struct machine *m, const struct iommu_fault *f, unsigned times, FILE *out)
 {
 	const struct machine_node *n = machine_node_at(m, f->device);
-	char when[32], before[32];
+	char when[32], before[32], pasid[32] = "";
 
-	fprintf(out, "  %s%s%s %s IOVA 0x%" PRIx64 " (%" PRIu64 " byte%s): %s", n && n->model ? n->model : "",
-		n && n->model ? " " : "", f->device, f->write ? "write" : "read", f->iova, f->length,
+	if (f->pasid)
+		snprintf(pasid, sizeof(pasid), "PASID %u ", f->pasid);
+	fprintf(out, "  %s%s%s %s %sIOVA 0x%" PRIx64 " (%" PRIu64 " byte%s): %s", n && n->model ? n->model : "",
+		n && n->model ? " " : "", f->device, f->write ? "write" : "read", pasid, f->iova, f->length,
 		f->length == 1 ? "" : "s", reason(f));
 	if (times > 1)
 		fprintf(out, "  (%u times)", times);
