@@ -43,7 +43,7 @@ const size_t iommu_dma_slot_size = sizeof(struct iommu_dma_slot);
 struct dma {
 	struct iommu_dev *d;
 	struct iommu_domain *dom;
-	struct iommu_dma_slot *slot;
+	struct iommu_dma_slot *slot; /* NULL: out of the section, and no memory to enter one again */
 	uint64_t stamp;
 	uint32_t pasid; /* 0: none */
 };
@@ -83,7 +83,8 @@ static inline bool dma_begin(struct dma *m, struct iommu_dev *d, uint32_t pasid)
 
 static void dma_end(struct dma *m)
 {
-	gate_leave(&m->slot->gate);
+	if (__builtin_expect(m->slot != NULL, 1))
+		gate_leave(&m->slot->gate);
 }
 
 static void tally(atomic_ullong *counter, uint64_t n)
@@ -230,19 +231,67 @@ static int dma_fault(struct dma *m, iova_t iova, size_t n, bool write, enum iomm
 	return -EFAULT;
 }
 
+/* What one page was asked for, again and again. */
+struct asked {
+	iova_t page;
+	unsigned times;
+};
+
+static bool dma_may_ask(const struct dma *m, int reason)
+{
+	return m->d->requests && m->dom->fault_ops && m->slot->gate.nested == 0 && iommu_thread_patient() &&
+	       (reason == IOMMU_FAULT_NOT_MAPPED || reason == IOMMU_FAULT_NO_PERMISSION);
+}
+
+/*
+ * Out of the section, so that nobody waits for this thread while it waits for a program, and back in: the domain may be
+ * another one then. 0: try again; -ECANCELED: it is over; -EFAULT: it is a fault
+ */
+static int dma_ask(struct dma *m, iova_t iova, bool write, struct asked *a)
+{
+	const struct iommu_page_request init = { .dev = m->d, .has_pasid = m->pasid, .pasid = m->pasid,
+						 .prot = write ? MEM_WRITE : MEM_READ,
+						 .addr = ALIGN_DOWN(iova, UVFIO_PAGE_SIZE) };
+	struct iommu_ask ask;
+	int rc;
+
+	if (a->page != init.addr)
+		*a = (struct asked){ .page = init.addr };
+	if (a->times++ == IOMMU_ASKS)
+		return -EFAULT;
+	rc = iommu_ask_begin(m->dom, &init, &ask);
+	if (rc)
+		return rc;
+	dma_end(m);
+	rc = iommu_ask_end(&ask);
+	if (!dma_begin(m, m->d, m->pasid)) {
+		m->slot = NULL;
+		return -ECANCELED;
+	}
+	return rc;
+}
+
 /* The general way: any number of pages of any kind. *@moved: bytes before the failure, or all. */
 static int dma_move(struct dma *m, iova_t iova, char *buf, size_t n, bool write, size_t *moved)
 {
+	struct asked asked = { 0 };
+
 	for (size_t done = 0; done < n;) {
 		iova_t at = iova + done;
 		struct run r;
-		int reason = IOMMU_FAULT_NOT_MAPPED;
+		int reason = IOMMU_FAULT_NOT_MAPPED, rc;
 
 		*moved = done;
+		if (!m->slot)
+			return -EFAULT;
 		if (at >= iova) /* no access goes on behind the end of the address space */
 			reason = run_find(m, at, n - done, write ? MEM_WRITE : MEM_READ, &r);
-		if (reason >= 0)
-			return dma_fault(m, at, n, write, (enum iommu_fault_reason)reason);
+		if (reason >= 0) {
+			rc = dma_may_ask(m, reason) && at >= iova ? dma_ask(m, at, write, &asked) : -EFAULT;
+			if (rc == 0)
+				continue;
+			return rc == -ECANCELED ? -EFAULT : dma_fault(m, at, n, write, (enum iommu_fault_reason)reason);
+		}
 		if (run_move(m->d->iommu->mem, &r, buf + done, r.n, write)) {
 			*moved += run_salvage(m, at, &r, buf + done, write);
 			if (*moved < done + r.n)

@@ -99,6 +99,8 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 		return -ENOMEM;
 	d->iommu = iommu;
 	d->unit = unit;
+	mutex_init(&d->ask_lock, RANK_IOMMU_ASKS);
+	LIST_INIT(&d->asks);
 	d->name = name_keep(iommu, name);
 	atomic_init(&d->domain, unit ? iommu->blocking : iommu->untranslated);
 	for (unsigned i = 0; rc == 0 && i < nresv; i++)
@@ -106,6 +108,7 @@ int iommu_dev_create(struct iommu *iommu, const char *name, const struct iommu_u
 	if (!d->name)
 		rc = -ENOMEM;
 	if (rc) {
+		mutex_fini(&d->ask_lock);
 		free(d->resv);
 		free(d);
 		return rc;
@@ -128,6 +131,8 @@ void iommu_dev_destroy(struct iommu_dev *d)
 	for (uint32_t i = 0; i << IOMMU_PASID_BITS < d->npasids; i++)
 		free(atomic_load(&d->pasids[i]));
 	free(d->pasids);
+	assert(LIST_EMPTY(&d->asks));
+	mutex_fini(&d->ask_lock);
 	free(d->resv);
 	free(d);
 }

@@ -259,6 +259,29 @@ int iommu_dma_copy_pasid(struct iommu_dev *d, uint32_t pasid, iova_t dst, iova_t
 
 /* ---- page requests (PRI): a device asks for a page, and waits for the answer ---- */
 
+/*
+ * DMA of a device that makes them, that finds nothing mapped or not the right, in a domain with fault_ops: a request,
+ * outside of any DMA section a wait, and another try. It is a fault when the answer is no, when nobody takes the request,
+ * when IOMMU_ASKS answers in a row have not helped, and at once in a thread that may not wait.
+ */
+#define IOMMU_ASKS 3
+
+/** iommu_dev_set_requests - before it joins: does it make page requests? */
+void iommu_dev_set_requests(struct iommu_dev *d, bool on);
+bool iommu_dev_requests(const struct iommu_dev *d);
+/**
+ * iommu_dma_patient - DMA of the calling thread may wait for answers from now on, or no more; at first it may not
+ * For threads of devices' own, that hold no lock and no DMA section over a transfer: what ends such a wait is a program,
+ * or iommu_dev_cancel_begin().
+ */
+void iommu_dma_patient(bool patient);
+/**
+ * iommu_dev_cancel_begin, iommu_dev_cancel_end - around what ends a device's DMA: a reset, its removal
+ * Meanwhile no DMA of it waits for an answer: who does fails now, without a fault. Nest. Context: any thread, any lock
+ */
+void iommu_dev_cancel_begin(struct iommu_dev *d);
+void iommu_dev_cancel_end(struct iommu_dev *d);
+
 /* [I] all but what request.c keeps */
 struct iommu_page_request {
 	struct iommu_dev *dev;   /* borrowed: valid until it is answered */

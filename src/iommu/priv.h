@@ -166,6 +166,11 @@ struct iommu_dev {
 	struct iommu_resv *resv;              /* [I] once joined */
 	unsigned nresv;
 	bool untrusted;                       /* [I] once joined */
+	bool requests;                        /* [I] once joined: makes page requests */
+	struct mutex ask_lock;                /* RANK_IOMMU_ASKS */
+	LIST_HEAD(, iommu_ask) asks;          /* [ask_lock] who waits */
+	unsigned ask_group;                   /* [ask_lock] of the last request */
+	unsigned cancelling;                  /* [ask_lock] nobody waits */
 	unsigned resetting;                   /* [group lock] resets under way: its domain is the blocking one */
 	TAILQ_ENTRY(iommu_dev) link;          /* [group lock] */
 };
@@ -276,6 +281,25 @@ void iommu_nested_leave(struct iommu_domain *dom);
 int64_t iommu_now(void);
 /** iommu_fault_record - complete @f (time, device, history) and keep it */
 void iommu_fault_record(struct iommu_dev *d, struct iommu_domain *dom, struct iommu_fault f);
+
+/* request.c */
+
+/* A thread that waits for the answer to its request. */
+struct iommu_ask {
+	LIST_ENTRY(iommu_ask) link;           /* [ask_lock] */
+	struct iommu_page_request *request;
+	bool cancelled;                       /* [ask_lock] */
+};
+
+/** iommu_thread_patient - may this thread wait? */
+bool iommu_thread_patient(void);
+/**
+ * iommu_ask_begin - tell whoever answers in @dom what @init (but for its group) says; in a section of @dom
+ * Return: 0: iommu_ask_end() is called outside of the section; -ECANCELED; -ENOMEM; what the handler said
+ */
+int iommu_ask_begin(struct iommu_domain *dom, const struct iommu_page_request *init, struct iommu_ask *ask);
+/** iommu_ask_end - wait. 0: the page is there now; -EFAULT it is not; -ECANCELED */
+int iommu_ask_end(struct iommu_ask *ask);
 
 /* dma.c */
 
