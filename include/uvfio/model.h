@@ -71,6 +71,10 @@ struct pci_model {
 	 * reason in @err (an unknown arg too). NULL: the model takes no args.
 	 */
 	int (*shape)(struct pci_model *copy, const char *arg, char *err, size_t err_size);
+
+	/* PCIe only; a machine file may give them to any function. */
+	uint8_t pasid_bits;       /* 0: no PASIDs; up to 20 */
+	bool page_requests;       /* asks for pages that are not there (PRI), and so caches translations (ATS) */
 };
 
 /* ---- what a model may call ---- */
@@ -83,6 +87,21 @@ int pci_dma_read(struct pci_dev *dev, uint64_t iova, void *dst, size_t n);
 int pci_dma_write(struct pci_dev *dev, uint64_t iova, const void *src, size_t n);
 /** pci_dma_copy - move @n bytes from @src to @dst, both IOVAs; @fault_write tells which end failed */
 int pci_dma_copy(struct pci_dev *dev, uint64_t dst, uint64_t src, size_t n, bool *fault_write);
+/**
+ * pci_dma_read_pasid, pci_dma_write_pasid, pci_dma_copy_pasid - the same with a PASID, which a program has attached; 0: none
+ * A function without PASIDs gets -EFAULT.
+ */
+int pci_dma_read_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t iova, void *dst, size_t n);
+int pci_dma_write_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t iova, const void *src, size_t n);
+int pci_dma_copy_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t dst, uint64_t src, size_t n, bool *fault_write);
+/** pci_pasids - how many there are: 1 to this - 1 can be said; 0: none */
+uint32_t pci_pasids(const struct pci_dev *dev);
+/**
+ * pci_page_requests - does the function make page requests?
+ * Then DMA on its worker may wait for a program to bring a page, as long as that takes; a reset ends it with -EFAULT. DMA
+ * in a callback never waits, and fails where the page is not there: such a model does its DMA on its worker.
+ */
+bool pci_page_requests(const struct pci_dev *dev);
 /** pci_intx_set - drive the interrupt pin (level) */
 void pci_intx_set(struct pci_dev *dev, bool asserted);
 /** pci_msi_fire, pci_msix_fire - send a message; masked or not enabled: pends or is lost as the capability says */

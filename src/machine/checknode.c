@@ -333,6 +333,8 @@ static void check_kind(struct machine_node *n)
 	n->pci.multifunction = n->multifunction == MACHINE_DEFAULT ? -1 : n->multifunction == MACHINE_YES;
 	n->pci.shpc = n->shpc;
 	n->pci.ats = n->ats;
+	n->pci.pasid = (uint8_t)MIN(n->pasid, 255u);
+	n->pci.pri = n->pri;
 	n->pci.untrusted = n->untrusted;
 	n->pci.hotplug = n->present == MACHINE_NO;
 }
@@ -344,6 +346,14 @@ static void check_express(struct machine_check *c, struct machine_node *n)
 
 	if (n->ats && !express)
 		machine_complain_key(c, n->yaml, "ats", "\"%s\" is conventional PCI, which has no ATS",
+				     machine_node_label(n));
+	if (n->pasid > 20)
+		machine_complain_key(c, n->yaml, "pasid", "%u bits: PASIDs have at most 20", n->pasid);
+	if (n->pasid && (!express || n->kind != MACHINE_FUNCTION))
+		machine_complain_key(c, n->yaml, "pasid", "\"%s\" is no endpoint of PCIe: only those have PASIDs",
+				     machine_node_label(n));
+	if (n->pri && (!express || n->kind != MACHINE_FUNCTION))
+		machine_complain_key(c, n->yaml, "pri", "\"%s\" is no endpoint of PCIe: only those ask for pages",
 				     machine_node_label(n));
 	if (n->physfn && !express)
 		machine_complain_key(c, n->yaml, "physfn", "\"%s\" is conventional PCI, which has no virtual functions",

@@ -78,7 +78,8 @@ struct machine_node {
 	unsigned args_count;
 	char *ids, *class_code, *acs, *acs_quirk, *iommu, *bind, *physfn;
 	enum machine_choice multifunction, integrated, present;
-	bool shpc, ats, untrusted;
+	bool shpc, ats, pri, untrusted;
+	unsigned pasid;              /* bits */
 	struct machine_sriov *sriov;
 	char **reserved;
 	unsigned reserved_count;

@@ -163,6 +163,8 @@ static const struct cyaml_schema_field node_fields[] = {
 	CHOICE("integrated", struct machine_node, integrated),
 	CYAML_FIELD_BOOL("shpc", OPTIONAL, struct machine_node, shpc),
 	CYAML_FIELD_BOOL("ats", OPTIONAL, struct machine_node, ats),
+	CYAML_FIELD_UINT("pasid", OPTIONAL, struct machine_node, pasid),
+	CYAML_FIELD_BOOL("pri", OPTIONAL, struct machine_node, pri),
 	CYAML_FIELD_BOOL("untrusted", OPTIONAL, struct machine_node, untrusted),
 	CYAML_FIELD_MAPPING_PTR("sriov", OPTIONAL, struct machine_node, sriov, sriov_fields),
 	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, reserved, &string_item, 0,

@@ -5,7 +5,7 @@
  * decided there and in irq.c and reset.c.
  *
  * Standard capabilities follow each other from 0x40 on. Extended ones have fixed places: AER at 0x100, ACS at 0x160,
- * ATS at 0x170, SR-IOV at 0x180; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
+ * ATS at 0x170, SR-IOV at 0x180, PASID at 0x1c0, PRI at 0x1d0; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
  */
 #include "pci/priv.h"
 #include <string.h>
@@ -14,6 +14,9 @@
 #define EXT_ACS     0x160
 #define EXT_ATS     0x170
 #define EXT_SRIOV   0x180
+#define EXT_PASID   0x1c0
+#define EXT_PRI     0x1d0
+#define PRI_OUTSTANDING 32
 #define EXP_LENGTH  0x3c /* PCIe capability, version 2 */
 #define EXP_VERSION 2
 #define SPEED_8GT   3
@@ -191,6 +194,23 @@ static void build_ats(struct pci_dev *d)
 	set16(d, EXT_ATS + PCI_ATS_CTRL, 0, PCI_ATS_CTRL_ENABLE | PCI_ATS_CTRL_STU(0x1f));
 }
 
+/* What the host switches on before it lets programs attach to them; nobody here looks whether it did. */
+static void build_pasid(struct pci_dev *d, uint8_t bits)
+{
+	ext_add(d, EXT_PASID, PCI_EXT_CAP_ID_PASID, 1);
+	set16(d, EXT_PASID + PCI_PASID_CAP, (uint16_t)(bits << 8), 0);
+	set16(d, EXT_PASID + PCI_PASID_CTRL, 0, PCI_PASID_CTRL_ENABLE);
+}
+
+static void build_pri(struct pci_dev *d, bool pasid)
+{
+	ext_add(d, EXT_PRI, PCI_EXT_CAP_ID_PRI, 1);
+	set16(d, EXT_PRI + PCI_PRI_CTRL, 0, PCI_PRI_CTRL_ENABLE);
+	set16(d, EXT_PRI + PCI_PRI_STATUS, PCI_PRI_STATUS_STOPPED | (pasid ? PCI_PRI_STATUS_PASID : 0), 0);
+	set32(d, EXT_PRI + PCI_PRI_MAX_REQ, PRI_OUTSTANDING, 0);
+	set32(d, EXT_PRI + PCI_PRI_ALLOC_REQ, 0, ~0u);
+}
+
 /* What the host's software writes, sriov.c does. The virtual functions' BARs are not declared here but in themselves. */
 static void build_sriov(struct pci_dev *d, const struct pci_sriov_desc *s)
 {
@@ -337,6 +357,11 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 			build_ats(d);
 		if (desc->sriov)
 			build_sriov(d, desc->sriov);
+		/* Virtual functions have their physical one's. */
+		if (desc->pasid && !desc->virtual)
+			build_pasid(d, desc->pasid);
+		if (desc->pri && !desc->virtual)
+			build_pri(d, desc->pasid);
 	}
 	return check_model_dwords(d);
 }

@@ -160,6 +160,23 @@ static void take_type(struct pci_dev *d, const struct pci_dev_desc *desc)
 	d->priv->unit = desc->unit;
 }
 
+/* What it asks of the IOMMU: as the machine file says, or the model. */
+static int take_requests(struct pci_dev *d)
+{
+	struct pci_dev_desc *desc = &d->priv->desc;
+	const struct pci_model *m = &d->priv->model;
+
+	if (!desc->pasid)
+		desc->pasid = m->pasid_bits;
+	desc->pri |= m->page_requests;
+	desc->ats |= desc->pri;
+	if (desc->pasid > PCI_PASID_BITS_MAX)
+		return refuse(d->pci, d, "PASIDs have at most 20 bits");
+	if ((desc->pasid || desc->pri) && (!pci_is_express(d) || d->bridge))
+		return refuse(d->pci, d, "PASIDs and page requests are for endpoints of PCIe");
+	return 0;
+}
+
 static int check_desc(struct pci_dev *d, const struct pci_dev_desc *desc, uint8_t secondary)
 {
 	bool bridge_type = (desc->type >= PCI_ROOT_PORT && desc->type <= PCI_PCI_TO_PCIE) ||
@@ -250,6 +267,8 @@ void pci_dev_free(struct pci_dev *d)
 	struct pci_priv *p = d->priv;
 
 	atomic_store(&p->gone, true);
+	if (d->iommu)
+		pci_dma_quiesce(d); /* its threads are waited for below */
 	pci_bars_withdraw(d);
 	if (p->created && p->model.destroy)
 		p->model.destroy(p->state);
@@ -338,7 +357,8 @@ static int dev_identify(struct pci_dev *d, const struct pci_dev_desc *desc, uint
 	take_identity(d, desc);
 	d->priv->acs_wide = pci_acs_is_wide(d);
 	d->priv->desc = *desc;
-	return take_bars(d);
+	rc = take_requests(d);
+	return rc ? rc : take_bars(d);
 }
 
 static int dev_wire(struct pci_dev *d, const struct pci_dev_desc *desc, uint8_t secondary)
@@ -349,6 +369,10 @@ static int dev_wire(struct pci_dev *d, const struct pci_dev_desc *desc, uint8_t 
 		rc = iommu_dev_add_resv(d->iommu, &desc->resv[i]);
 	if (rc == 0 && desc->untrusted)
 		iommu_dev_distrust(d->iommu);
+	if (rc == 0)
+		iommu_dev_set_requests(d->iommu, desc->pri);
+	if (rc == 0 && desc->pasid)
+		rc = iommu_dev_set_pasids(d->iommu, 1u << desc->pasid);
 	if (rc == 0)
 		rc = pci_config_init(d);
 	if (rc == 0 && desc->virtual && pci_sriov_find(d))
@@ -400,9 +424,9 @@ int pci_dev_create_locked(struct pci_bus *bus, const struct pci_dev_desc *desc, 
 		return -ENOMEM;
 	rc = dev_identify(d, desc, secondary);
 	if (rc == 0)
-		rc = dev_wire(d, desc, secondary);
+		rc = dev_wire(d, &d->priv->desc, secondary);
 	if (rc == 0)
-		rc = dev_build(d, desc);
+		rc = dev_build(d, &d->priv->desc);
 	if (rc) {
 		if (rc == -EEXIST)
 			log_msg(bus->pci->log, LOG_ERR, "%s: the address or the number of the bus below is taken",

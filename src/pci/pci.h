@@ -64,6 +64,8 @@ struct pci_dev_desc {
 	int multifunction;              /* -1: set when the slot has another function; else 0 or 1 */
 	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
 	bool ats;                       /* caches translations: has the capability, and blocks its group over a reset */
+	uint8_t pasid;                  /* bits of its PASIDs; 0: as the model has it */
+	bool pri;                       /* asks for pages, as if the model did; has ats then */
 	bool untrusted;                 /* plugged in from outside */
 	bool virtual;                   /* a virtual function, of ... */
 	uint8_t physfn;                 /* ... the physical one with this devfn on the same bus, which is created before */

@@ -17,6 +17,7 @@
 #include "pci/pci.h"
 
 #define PCI_BARS 6
+#define PCI_PASID_BITS_MAX 20
 #define PCI_MIN_BAR_ALIGN 4096u /* no two BARs share a page, so every memory BAR can be mapped by programs */
 
 struct pci_peer;
@@ -116,7 +117,7 @@ struct pci_priv {
 	void *state;             /* [I] the model's */
 	struct rwlock access;    /* RANK_PCI_ACCESS */
 	const struct iommu_unit *unit; /* [I] */
-	struct pci_dev_desc desc; /* [I] for a rescan */
+	struct pci_dev_desc desc; /* [I] for a rescan; pasid, pri and ats as they are with the model's */
 
 	struct pci_config cfg;
 	uint16_t cap_pm, cap_msi, cap_msix, cap_exp, cap_af, ext_acs; /* [I] offsets; 0: absent */
@@ -268,7 +269,7 @@ void pci_msix_bar_access(struct pci_dev *d, uint64_t offset, uint8_t *data, unsi
 /* ---- dma.c ---- */
 void pci_dma_init(struct pci_dev *d);
 void pci_dma_fini(struct pci_dev *d);
-/** pci_dma_quiesce - wait for DMA that has begun; the caller has made sure that none begins */
+/** pci_dma_quiesce - wait for DMA that has begun, but not for pages; the caller has made sure that none begins */
 void pci_dma_quiesce(struct pci_dev *d);
 
 /* ---- reset.c ---- */

@@ -3,8 +3,8 @@
  * Resets, power states, and the state that survives a reset because the kernel saves and restores it.
  *
  * pci_function_reset() is the hardware's part, common to every method: no DMA starts, what is queued for the
- * function is dropped, accesses under way end (write side of "access"), the model goes to power-on, DMA that had
- * begun ends, and config space, MSI-X table and pin go to power-on. pci_reset_function() is Linux's part around
+ * function is dropped, waits for pages end, accesses under way end (write side of "access"), the model goes to power-on,
+ * DMA that had begun ends, and config space, MSI-X table and pin go to power-on. pci_reset_function() is Linux's part around
  * it: D0, save, COMMAND silenced, one method, restore (spec 20, 2.10 and 5.1).
  *
  * Saved state is every writable config bit but the power state, and the MSI-X table.
@@ -18,6 +18,7 @@ void pci_function_reset(struct pci_dev *d)
 	struct config_actions act = { 0 };
 
 	atomic_fetch_add(&p->resetting, 1);
+	iommu_dev_cancel_begin(d->iommu); /* the model's reset waits for its worker */
 	pci_peer_forget(d->pci->peer, d);
 	rwlock_write(&p->access);
 	if (p->has_model && p->model.reset)
@@ -34,6 +35,7 @@ void pci_function_reset(struct pci_dev *d)
 	pci_config_settle_locked(d, &act);
 	mutex_unlock(&d->lock);
 	rwlock_unlock(&p->access);
+	iommu_dev_cancel_end(d->iommu);
 	atomic_fetch_sub(&p->resetting, 1);
 	/* Nothing but the pin can have come of it: power-on bytes ask for no reset. */
 	if (act.pin)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A model's own thread: sleeps until kicked, runs the model's function, and runs it again when it was kicked
- * meanwhile. It holds no lock of pci/ while the function runs.
+ * meanwhile. It holds no lock of pci/ while the function runs, so its DMA may wait for pages.
  */
 #include "pci/priv.h"
 
@@ -18,6 +18,7 @@ static void worker_main(void *arg)
 {
 	struct pci_worker *w = arg;
 
+	iommu_dma_patient(true);
 	mutex_lock(&w->lock);
 	for (;;) {
 		while (!w->kicked && !w->stop)
