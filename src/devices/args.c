@@ -106,6 +106,31 @@ static int shape_msi(struct pci_model *copy, const char *value, char *err, size_
 	return 0;
 }
 
+/* "pasid" or "pasid=16" */
+static int shape_pasid(struct pci_model *copy, const char *value, char *err, size_t err_size)
+{
+	uint64_t bits = 20;
+	int rc = *value ? model_arg_number(value, &bits, err, err_size) : 0;
+
+	if (rc)
+		return rc;
+	if (bits > 20) {
+		snprintf(err, err_size, "%" PRIu64 " bits: PASIDs have at most 20", bits);
+		return -EINVAL;
+	}
+	copy->pasid_bits = (uint8_t)bits;
+	copy->express |= bits != 0;
+	return 0;
+}
+
+static int shape_pri(struct pci_model *copy, const char *value, char *err, size_t err_size)
+{
+	int rc = model_arg_bool(value, &copy->page_requests, err, err_size);
+
+	copy->express |= copy->page_requests;
+	return rc;
+}
+
 int model_shape_common(struct pci_model *copy, const char *arg, const char *own, char *err, size_t err_size)
 {
 	const char *value;
@@ -118,6 +143,10 @@ int model_shape_common(struct pci_model *copy, const char *arg, const char *own,
 		return model_arg_bool(value, &copy->express, err, err_size);
 	if ((value = model_arg(arg, "msi")))
 		return shape_msi(copy, value, err, err_size);
-	snprintf(err, err_size, "unknown arg \"%s\" (known: %s, flr, pm, express, msi)", arg, own);
+	if ((value = model_arg(arg, "pasid")))
+		return shape_pasid(copy, value, err, err_size);
+	if ((value = model_arg(arg, "pri")))
+		return shape_pri(copy, value, err, err_size);
+	snprintf(err, err_size, "unknown arg \"%s\" (known: %s, flr, pm, express, msi, pasid, pri)", arg, own);
 	return -EINVAL;
 }

@@ -19,7 +19,7 @@ int model_arg_bool(const char *value, bool *out, char *err, size_t err_size);
 /** model_arg_number - decimal, 0x hexadecimal, with K, M, G or T. 0; -EINVAL with the reason in @err */
 int model_arg_number(const char *value, uint64_t *out, char *err, size_t err_size);
 /**
- * model_shape_common - args that every model can take: flr, pm, express, msi=N; the end of a model's shape()
+ * model_shape_common - args that every model can take: flr, pm, express, msi=N, pasid=BITS, pri; the end of a model's shape()
  * @own: the names of the model's own args, for the message about an unknown one
  * Return: 0; -EINVAL with the reason in @err
  */

@@ -13,6 +13,9 @@
  * read as all ones; DMA registers do not change while a transfer runs; a transfer always ends, and what
  * could not be read arrives as zeros. Better than there: a transfer outside the buffer moves nothing.
  *
+ * Not in QEMU's: with PASIDs (arg pasid) there is one more DMA register, EDU_DMA_PASID, which says in whose address space
+ * the next transfer finds its memory. All DMA is the worker's, so it may wait for pages (arg pri).
+ *
  * No load has a side effect, so programs may see the registers without asking: edu_show_locked() after each change,
  * and before the interrupt that tells of it.
  *
@@ -31,10 +34,11 @@ enum edu_reg {
 	EDU_IRQ = 0x24,       /* RO: causes not yet acknowledged */
 	EDU_RAISE = 0x60,     /* WO: add causes and interrupt */
 	EDU_ACK = 0x64,       /* WO: take causes away */
-	EDU_DMA_SRC = 0x80,   /* RW, as the three that follow 4 or 8 bytes wide */
+	EDU_DMA_SRC = 0x80,   /* RW, as those that follow 4 or 8 bytes wide */
 	EDU_DMA_DST = 0x88,
 	EDU_DMA_COUNT = 0x90,
 	EDU_DMA_COMMAND = 0x98,
+	EDU_DMA_PASID = 0xa0, /* 0: the device's own; not there without PASIDs */
 };
 
 /* Registers that programs may load by themselves. */
@@ -58,6 +62,7 @@ static const uint8_t edu_shown[EDU_SHOWN] = { EDU_ID, EDU_LIVENESS, EDU_FACTORIA
 /* The DMA registers. */
 struct edu_dma {
 	uint64_t src, dst, count, command;
+	uint32_t pasid;
 };
 
 /*
@@ -67,6 +72,7 @@ struct edu {
 	struct pci_dev *dev;       /* [I] */
 	struct pci_worker *worker; /* [I] */
 	uint64_t dma_mask;         /* [I] address bits the device has */
+	uint32_t pasids;           /* [I] PASIDs it has; 0: none */
 	struct mutex lock;         /* RANK_MODEL */
 	uint32_t liveness;         /* [l] */
 	uint32_t factorial;        /* [l] */
@@ -100,6 +106,8 @@ static uint64_t edu_load_locked(struct edu *e, uint64_t offset)
 		return e->dma.count;
 	case EDU_DMA_COMMAND:
 		return e->dma.command;
+	case EDU_DMA_PASID:
+		return e->pasids ? e->dma.pasid : UINT64_MAX;
 	default:
 		return UINT64_MAX;
 	}
@@ -178,10 +186,10 @@ static void edu_move(struct edu *e, const struct edu_dma *dma)
 	if (dma->command & EDU_DMA_TO_MEMORY) {
 		bytes = edu_buffer(e, dma->src, dma->count);
 		if (bytes)
-			pci_dma_write(e->dev, dma->dst & e->dma_mask, bytes, dma->count);
+			pci_dma_write_pasid(e->dev, dma->pasid, dma->dst & e->dma_mask, bytes, dma->count);
 	} else {
 		bytes = edu_buffer(e, dma->dst, dma->count);
-		if (bytes && pci_dma_read(e->dev, dma->src & e->dma_mask, bytes, dma->count))
+		if (bytes && pci_dma_read_pasid(e->dev, dma->pasid, dma->src & e->dma_mask, bytes, dma->count))
 			memset(bytes, 0, dma->count);
 	}
 }
@@ -237,6 +245,9 @@ static void edu_store_dma_locked(struct edu *e, uint64_t offset, uint64_t value)
 		break;
 	case EDU_DMA_COUNT:
 		e->dma.count = value;
+		break;
+	case EDU_DMA_PASID:
+		e->dma.pasid = e->pasids ? value & (e->pasids - 1) : 0;
 		break;
 	case EDU_DMA_COMMAND:
 		if (!(value & EDU_DMA_START))
@@ -346,6 +357,7 @@ static int edu_create(struct pci_dev *dev, const char *const *args, void **state
 		return -ENOMEM;
 	e->dev = dev;
 	e->dma_mask = BIT64(28) - 1;
+	e->pasids = pci_pasids(dev);
 	mutex_init(&e->lock, RANK_MODEL);
 	for (; args && *args; args++) {
 		value = model_arg(*args, "dma_mask");

@@ -27,6 +27,9 @@
  * channel while it reports the failure, and loses count when a descriptor behind the failed one is done before it has
  * returned. So the first run after a RESET that followed an error is the worker's, after IOAT_RECOVERY_US.
  *
+ * Not in Intel's: with PASIDs (arg pasid) the register IOAT_PASID says in whose address space all DMA of the channel takes
+ * place. A function that asks for pages (arg pri) runs everything on the worker, as that may have to wait.
+ *
  * Left out: DCA, XOR/PQ, the CHANNEL_IN_USE semaphore (stored as written), and the interrupt pin.
  */
 #include "base/lock.h"
@@ -38,6 +41,7 @@
 #include <unistd.h>
 
 #define IOAT_BAR_SIZE      0x4000
+#define IOAT_PASID         0x1000 /* RW, 4 bytes; 0: the device's own; not there without PASIDs */
 #define IOAT_MSIX_TABLE    0x2000
 #define IOAT_MSIX_PBA      0x3000
 #define IOAT_XFERCAP       20 /* log2 of the longest transfer */
@@ -114,6 +118,8 @@ struct ioat {
 	struct pci_dev *dev;       /* [I] */
 	struct pci_worker *worker; /* [I] */
 	uint8_t version;           /* [I] */
+	uint32_t pasids;           /* [I] PASIDs it has; 0: none */
+	bool asks;                 /* [I] for pages */
 	struct mutex lock;         /* RANK_MODEL */
 	struct cond idle;          /* busy was cleared */
 	bool busy;                 /* [l] somebody runs the chain */
@@ -124,8 +130,10 @@ struct ioat {
 	uint64_t next;             /* [l] the next descriptor */
 	uint16_t done;             /* [l] descriptors since CHAINADDR */
 	uint32_t chanerr_int, uncerrsts; /* [l] configuration space */
+	uint32_t pasid;            /* [l] the register */
 	struct ioat_regs regs;     /* [l] */
 	struct ioat_regs shown;    /* [l] what the mirror says */
+	uint32_t space;            /* [r] PASID of the descriptor that is carried out */
 	uint8_t pattern[4096];     /* [r] */
 };
 
@@ -185,6 +193,7 @@ static void ioat_power_on_locked(struct ioat *e)
 	};
 	e->chanerr_int = 0;
 	e->uncerrsts = 0;
+	e->pasid = 0;
 	ioat_channel_reset_locked(e);
 	e->recovering = false;
 	ioat_mirror_locked(e);
@@ -208,7 +217,7 @@ static uint32_t ioat_fill(struct ioat *e, const struct ioat_desc *d)
 		memcpy(e->pattern + i, &d->src, 8);
 	for (uint64_t at = 0; at < d->size; at += chunk) {
 		chunk = MIN(d->size - at, sizeof(e->pattern));
-		if (pci_dma_write(e->dev, d->dst + at, e->pattern, chunk))
+		if (pci_dma_write_pasid(e->dev, e->space, d->dst + at, e->pattern, chunk))
 			return IOAT_ERR_DST;
 	}
 	return 0;
@@ -218,7 +227,7 @@ static uint32_t ioat_copy(struct ioat *e, const struct ioat_desc *d)
 {
 	bool fault_write = false;
 
-	if (pci_dma_copy(e->dev, d->dst, d->src, d->size, &fault_write))
+	if (pci_dma_copy_pasid(e->dev, e->space, d->dst, d->src, d->size, &fault_write))
 		return fault_write ? IOAT_ERR_DST : IOAT_ERR_SRC;
 	return 0;
 }
@@ -228,7 +237,7 @@ static uint32_t ioat_execute(struct ioat *e, uint64_t at, struct ioat_desc *d)
 {
 	if (at % IOAT_DESC_ALIGN)
 		return IOAT_ERR_ALIGN;
-	if (pci_dma_read(e->dev, at, d, sizeof(*d)))
+	if (pci_dma_read_pasid(e->dev, e->space, at, d, sizeof(*d)))
 		return IOAT_ERR_NEXT | IOAT_ERR_READ;
 	if (d->ctl & IOAT_DESC_NULL)
 		return 0;
@@ -247,7 +256,7 @@ static uint32_t ioat_execute(struct ioat *e, uint64_t at, struct ioat_desc *d)
 /* Tell the driver in its memory. */
 static uint32_t ioat_complete(struct ioat *e, uint64_t chancmp, uint64_t status)
 {
-	if (!chancmp || !pci_dma_write(e->dev, chancmp, &status, sizeof(status)))
+	if (!chancmp || !pci_dma_write_pasid(e->dev, e->space, chancmp, &status, sizeof(status)))
 		return 0;
 	return IOAT_ERR_COMPLETION;
 }
@@ -282,6 +291,7 @@ static void ioat_step_locked(struct ioat *e, struct ioat_budget *budget)
 	struct ioat_desc d = { 0 };
 	uint32_t errors;
 
+	e->space = e->pasid;
 	mutex_unlock(&e->lock);
 	errors = ioat_execute(e, at, &d);
 	if (!errors && d.ctl & IOAT_DESC_COMPLETION)
@@ -353,7 +363,7 @@ static void ioat_store_dmacount(struct ioat *e, uint64_t value)
 		return;
 	ioat_set_state(e, IOAT_ACTIVE);
 	ioat_mirror_locked(e);
-	if (e->recovering)
+	if (e->recovering || e->asks)
 		pci_worker_kick(e->worker);
 	else
 		ioat_run_locked(e, budget);
@@ -469,6 +479,10 @@ static void ioat_write(void *state, unsigned bar, uint64_t offset, const void *d
 	struct ioat *e = state;
 
 	mutex_lock(&e->lock);
+	if (e->pasids && offset == IOAT_PASID && width == sizeof(e->pasid)) {
+		memcpy(&e->pasid, data, width);
+		e->pasid &= e->pasids - 1;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(ioat_registers); i++)
 		ioat_store_locked(e, &ioat_registers[i], offset, data, width);
 	ioat_mirror_locked(e);
@@ -480,10 +494,11 @@ static void ioat_read(void *state, unsigned bar, uint64_t offset, void *data, un
 	struct ioat *e = state;
 
 	memset(data, 0, width);
-	if (offset >= sizeof(e->regs))
-		return;
 	mutex_lock(&e->lock);
-	memcpy(data, (const uint8_t *)&e->regs + offset, MIN(width, sizeof(e->regs) - offset));
+	if (offset < sizeof(e->regs))
+		memcpy(data, (const uint8_t *)&e->regs + offset, MIN(width, sizeof(e->regs) - offset));
+	else if (offset == IOAT_PASID && width == sizeof(e->pasid))
+		memcpy(data, &e->pasid, width);
 	mutex_unlock(&e->lock);
 }
 
@@ -590,6 +605,8 @@ static int ioat_create(struct pci_dev *dev, const char *const *args, void **stat
 		else if ((value = model_arg(*args, "version")))
 			ioat_version(value, &e->version);
 	}
+	e->pasids = pci_pasids(dev);
+	e->asks = pci_page_requests(dev);
 	mutex_init(&e->lock, RANK_MODEL);
 	cond_init(&e->idle);
 	rc = pci_worker_create(dev, ioat_work, e, &e->worker);

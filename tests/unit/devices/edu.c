@@ -184,6 +184,40 @@ static void reset(void **state)
 	unplug(d);
 }
 
+/* A register that the real one has not: whose address space the next transfer is in. */
+static void pasid(void **state)
+{
+	const char *const given[] = { "pasid=16", NULL };
+	struct pci_dev *d = plug(&edu_model, given);
+
+	assert_true(d->shape.express);
+	assert_int_equal(load(d, 0xa0, 4), 0);
+	store(d, 0xa0, 0x30007, 4); /* bits there are */
+	assert_int_equal(load(d, 0xa0, 4), 7);
+	assert_int_equal(load(d, 0xa0, 8), 7);
+	start(d, RAM_IOVA, 0x40000, 4, 1);
+	store(d, 0xa0, 9, 4); /* stays while a transfer runs */
+	work(d);
+	assert_int_equal(d->pasid, 7);
+	store(d, 0xa0, 9, 8);
+	start(d, 0x40000, RAM_IOVA, 4, 3);
+	work(d);
+	assert_int_equal(d->pasid, 9);
+	d->model->reset(d->state);
+	start(d, RAM_IOVA, 0x40000, 4, 1);
+	work(d);
+	assert_int_equal(d->pasid, 0);
+	unplug(d);
+
+	d = plug(&edu_model, NULL);
+	store(d, 0xa0, 7, 4);
+	assert_int_equal(load(d, 0xa0, 4), 0xffffffff); /* as any other that is not there */
+	start(d, RAM_IOVA, 0x40000, 4, 1);
+	work(d);
+	assert_int_equal(d->pasid, 0);
+	unplug(d);
+}
+
 static void args(void **state)
 {
 	const char *const given[] = { "dma_mask=0xffffffffffffffff", "flr=yes", NULL };
@@ -199,6 +233,14 @@ static void args(void **state)
 	assert_string_equal(err, "\"x\" is not a number (such as 4096, 0x1000, 4K, 1M or 64G)");
 	assert_int_equal(edu_model.shape(&copy, "flr=maybe", err, sizeof(err)), -EINVAL);
 	assert_string_equal(err, "\"maybe\" is neither yes nor no");
+	assert_int_equal(edu_model.shape(&copy, "pasid=21", err, sizeof(err)), -EINVAL);
+	assert_string_equal(err, "21 bits: PASIDs have at most 20");
+	assert_int_equal(edu_model.shape(&copy, "pri=no", err, sizeof(err)), 0);
+	assert_false(copy.page_requests || copy.express);
+	assert_int_equal(edu_model.shape(&copy, "pasid", err, sizeof(err)), 0);
+	assert_int_equal(copy.pasid_bits, 20);
+	assert_int_equal(edu_model.shape(&copy, "pri", err, sizeof(err)), 0);
+	assert_true(copy.page_requests && copy.express);
 	unplug(d);
 }
 
@@ -206,7 +248,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity), cmocka_unit_test(widths), cmocka_unit_test(factorial), cmocka_unit_test(interrupts),
-		cmocka_unit_test(dma), cmocka_unit_test(dma_wrong), cmocka_unit_test(reset), cmocka_unit_test(args),
+		cmocka_unit_test(dma), cmocka_unit_test(dma_wrong), cmocka_unit_test(reset), cmocka_unit_test(pasid),
+		cmocka_unit_test(args),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

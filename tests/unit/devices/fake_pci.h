@@ -31,6 +31,9 @@ struct pci_dev {
 	struct pci_model shape;
 	uint8_t ram[RAM_SIZE];
 	bool no_bus_master, msi_off;
+	uint32_t pasids;    /* it has */
+	bool page_requests; /* it makes */
+	uint32_t pasid;     /* of the last transfer */
 	unsigned messages[4], accesses;
 	bool pin;
 	struct pci_worker worker;
@@ -54,8 +57,19 @@ static void meddle(struct pci_dev *d)
 		fn(d);
 }
 
-int pci_dma_read(struct pci_dev *d, uint64_t iova, void *dst, size_t n)
+uint32_t pci_pasids(const struct pci_dev *d)
 {
+	return d->pasids;
+}
+
+bool pci_page_requests(const struct pci_dev *d)
+{
+	return d->page_requests;
+}
+
+int pci_dma_read_pasid(struct pci_dev *d, uint32_t pasid, uint64_t iova, void *dst, size_t n)
+{
+	d->pasid = pasid;
 	meddle(d);
 	if (!reaches(d, iova, n))
 		return -EFAULT;
@@ -63,8 +77,9 @@ int pci_dma_read(struct pci_dev *d, uint64_t iova, void *dst, size_t n)
 	return 0;
 }
 
-int pci_dma_write(struct pci_dev *d, uint64_t iova, const void *src, size_t n)
+int pci_dma_write_pasid(struct pci_dev *d, uint32_t pasid, uint64_t iova, const void *src, size_t n)
 {
+	d->pasid = pasid;
 	meddle(d);
 	if (!reaches(d, iova, n))
 		return -EFAULT;
@@ -72,8 +87,9 @@ int pci_dma_write(struct pci_dev *d, uint64_t iova, const void *src, size_t n)
 	return 0;
 }
 
-int pci_dma_copy(struct pci_dev *d, uint64_t dst, uint64_t src, size_t n, bool *fault_write)
+int pci_dma_copy_pasid(struct pci_dev *d, uint32_t pasid, uint64_t dst, uint64_t src, size_t n, bool *fault_write)
 {
+	d->pasid = pasid;
 	meddle(d);
 	*fault_write = false;
 	if (!reaches(d, src, n))
@@ -160,6 +176,8 @@ static struct pci_dev *plug(const struct pci_model *model, const char *const *ar
 	d->shape = *model;
 	for (const char *const *a = args; a && *a; a++)
 		assert_int_equal(model->shape(&d->shape, *a, err, sizeof(err)), 0);
+	d->pasids = d->shape.pasid_bits ? 1u << d->shape.pasid_bits : 0;
+	d->page_requests = d->shape.page_requests;
 	assert_int_equal(model->create(d, args, &d->state), 0);
 	return d;
 }

@@ -43,9 +43,9 @@ static uint64_t address(unsigned i)
 }
 
 /* As dma/ioat starts: ring, chain address, completion address. */
-static struct pci_dev *started(void)
+static struct pci_dev *started_with(const char *const *args)
 {
-	struct pci_dev *d = plug(&ioat_model, NULL);
+	struct pci_dev *d = plug(&ioat_model, args);
 
 	store(d, CHANCMD, SUSPEND, 1);
 	store(d, CHANCMD, RESET, 1);
@@ -59,6 +59,11 @@ static struct pci_dev *started(void)
 	assert_int_equal(load(d, CHANSTS, 8), ARMED);
 	memset(at(d, SRC), 0x5a, 0x10000);
 	return d;
+}
+
+static struct pci_dev *started(void)
+{
+	return started_with(NULL);
 }
 
 static void copy(struct pci_dev *d, unsigned i, uint64_t src, uint64_t dst, uint32_t size)
@@ -398,12 +403,58 @@ static void null_and_halves(void **state)
 	unplug(d);
 }
 
+/* Descriptors, data and status are all in the space that the register says. */
+static void pasid(void **state)
+{
+	const char *const given[] = { "pasid", NULL };
+	struct pci_dev *d = started_with(given);
+
+	store(d, 0x1000, 0xfff00007, 4);
+	assert_int_equal(load(d, 0x1000, 4), 7);
+	copy(d, 0, SRC, DST, 64);
+	store(d, DMACOUNT, 1, 2);
+	assert_int_equal(d->pasid, 7);
+	store(d, 0x1000, 0, 4);
+	copy(d, 1, SRC, DST, 64);
+	store(d, DMACOUNT, 2, 2);
+	assert_int_equal(d->pasid, 0);
+	store(d, 0x1000, 9, 4);
+	d->model->reset(d->state);
+	assert_int_equal(load(d, 0x1000, 4), 0);
+	unplug(d);
+
+	d = started();
+	store(d, 0x1000, 7, 4);
+	assert_int_equal(load(d, 0x1000, 4), 0);
+	copy(d, 0, SRC, DST, 64);
+	store(d, DMACOUNT, 1, 2);
+	assert_int_equal(d->pasid, 0);
+	unplug(d);
+}
+
+/* What may have to wait for a page is not done in a store. */
+static void page_requests(void **state)
+{
+	const char *const given[] = { "pri", NULL };
+	struct pci_dev *d = started_with(given);
+
+	copy(d, 0, SRC, DST, 64);
+	store(d, DMACOUNT, 1, 2);
+	assert_int_equal(load(d, CHANSTS, 8) & 7, ACTIVE);
+	assert_int_equal(d->accesses, 0);
+	work(d);
+	assert_true(status(d) == (address(0) | DONE));
+	assert_memory_equal(at(d, DST), at(d, SRC), 64);
+	unplug(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity), cmocka_unit_test(ring), cmocka_unit_test(fill), cmocka_unit_test(errors),
 		cmocka_unit_test(chain_errors), cmocka_unit_test(suspend), cmocka_unit_test(long_run), cmocka_unit_test(meanwhile),
-		cmocka_unit_test(recover_at_once), cmocka_unit_test(interrupts), cmocka_unit_test(null_and_halves),
+		cmocka_unit_test(recover_at_once), cmocka_unit_test(interrupts), cmocka_unit_test(null_and_halves), cmocka_unit_test(pasid),
+		cmocka_unit_test(page_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
