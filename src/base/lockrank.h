@@ -38,6 +38,7 @@ enum lock_rank {
 	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
 	RANK_IOMMUFD_PROCESS,/* iommufd: read by whoever pins, written by CHANGE_PROCESS */
 	RANK_IOMMUFD_IOPT,   /* iommufd: one address space */
+	RANK_DMABUF,         /* mem: who imports a dma-buf; held over its revocation */
 	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */
 	RANK_IOMMUFD,        /* iommufd: objects by id */
 	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */

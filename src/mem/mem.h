@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "file/file.h"
 #include "task/task.h"
+#include <sys/queue.h>
 
 #define MEM_REGION_SHIFT 40
 #define MEM_READ  BIT(0) /* the device may read */
@@ -166,5 +167,48 @@ void mem_shm_unblock(struct mem_shm *shm);
 void mem_shm_reset(struct mem_shm *shm);
 /** mem_shm_access - the device's and the machine's own access, blocked or not. The range must lie inside. */
 void mem_shm_access(struct mem_shm *shm, uint64_t offset, void *data, size_t n, bool write);
+
+/*
+ * A dma-buf: a run of machine-physical memory that is handed to others as a file, and can be taken from them again.
+ * Its exporter keeps a reference, and revokes it, for good in the end, before the memory goes.
+ */
+struct mem_dmabuf;
+struct mem_dmabuf_import {
+	struct mem_dmabuf *buf;       /* [I] used */
+	/* [I] See that no DMA reaches it when it returns. Context: as mem_dmabuf_revoke(), RANK_DMABUF held */
+	void (*revoked)(struct mem_dmabuf_import *imp);
+	LIST_ENTRY(mem_dmabuf_import) link; /* [the dma-buf's lock] */
+};
+
+/**
+ * mem_dmabuf_create - of [@phys, +@length), page multiples, of somebody else's: a part of a BAR. One reference
+ * @exporter: its name, for good; whoever exports many knows his own by the pointer. -ENOMEM
+ */
+int mem_dmabuf_create(phys_t phys, uint64_t length, const char *exporter, struct mem_dmabuf **out);
+/** mem_dmabuf_create_memory - of new memory, all zeros, that goes with it. -ENOMEM */
+int mem_dmabuf_create_memory(struct mem *mem, uint64_t length, const char *exporter, struct mem_dmabuf **out);
+struct mem_dmabuf *mem_dmabuf_get(struct mem_dmabuf *buf);
+void mem_dmabuf_put(struct mem_dmabuf *buf); /* NULL is fine */
+uint64_t mem_dmabuf_length(const struct mem_dmabuf *buf);
+const char *mem_dmabuf_exporter(const struct mem_dmabuf *buf);
+/** mem_dmabuf_open - a file of it, for a descriptor of @t. -ENOMEM */
+int mem_dmabuf_open(struct mem_dmabuf *buf, struct task *t, int oflags, struct file **out);
+/** mem_dmabuf_of - what is behind a file, as long as that is there; NULL: another file */
+struct mem_dmabuf *mem_dmabuf_of(struct file *f);
+/**
+ * mem_dmabuf_attach - import it: DMA may reach @out until @revoked is called
+ * mem_dmabuf_detach - no DMA reaches it; waits for a call under way
+ * Context: no lock held that @revoked takes. Return: 0; -ENODEV it is revoked
+ */
+int mem_dmabuf_attach(struct mem_dmabuf *buf, struct mem_dmabuf_import *imp,
+		      void (*revoked)(struct mem_dmabuf_import *imp), phys_t *out);
+void mem_dmabuf_detach(struct mem_dmabuf_import *imp);
+/**
+ * mem_dmabuf_revoke - on return no DMA of any importer reaches it, and none begins before mem_dmabuf_restore()
+ * Context: waits for DMA under way, as iommu_unmap(); no lock of rank RANK_DMABUF or further in held. Idempotent
+ */
+void mem_dmabuf_revoke(struct mem_dmabuf *buf);
+/** mem_dmabuf_restore - it can be imported again; who has lost it does not get it back by this. Idempotent */
+void mem_dmabuf_restore(struct mem_dmabuf *buf);
 
 #endif
