@@ -42,39 +42,60 @@ long file_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 	return f->ops->ioctl ? f->ops->ioctl(f, t, cmd, arg) : -ENOTTY;
 }
 
-ssize_t file_pread(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
+static ssize_t read_at(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
 {
 	if ((f->oflags & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
+	return f->ops->read ? f->ops->read(f, t, buf, count, pos) : -EINVAL;
+}
+
+static ssize_t write_at(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	if ((f->oflags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	return f->ops->write ? f->ops->write(f, t, buf, count, pos) : -EINVAL;
+}
+
+static int check_pos(const struct file *f, uint64_t pos)
+{
 	if ((int64_t)pos < 0)
 		return -EINVAL;
-	return f->ops->read ? f->ops->read(f, t, buf, count, pos) : -EINVAL;
+	return f->seek == FILE_SEEK_STREAM ? -ESPIPE : 0;
+}
+
+ssize_t file_pread(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
+{
+	int rc = check_pos(f, pos);
+
+	return rc ? rc : read_at(f, t, buf, count, pos);
 }
 
 ssize_t file_pwrite(struct file *f, struct task *t, uva_t buf, size_t count, uint64_t pos)
 {
-	if ((f->oflags & O_ACCMODE) == O_RDONLY)
-		return -EBADF;
-	if ((int64_t)pos < 0)
-		return -EINVAL;
-	return f->ops->write ? f->ops->write(f, t, buf, count, pos) : -EINVAL;
+	int rc = check_pos(f, pos);
+
+	return rc ? rc : write_at(f, t, buf, count, pos);
+}
+
+static void advance(struct file *f, ssize_t n)
+{
+	if (n > 0 && f->seek != FILE_SEEK_STREAM)
+		atomic_fetch_add(&f->pos, (uint64_t)n);
 }
 
 ssize_t file_read(struct file *f, struct task *t, uva_t buf, size_t count)
 {
-	ssize_t n = file_pread(f, t, buf, count, atomic_load(&f->pos));
+	ssize_t n = read_at(f, t, buf, count, atomic_load(&f->pos));
 
-	if (n > 0)
-		atomic_fetch_add(&f->pos, (uint64_t)n);
+	advance(f, n);
 	return n;
 }
 
 ssize_t file_write(struct file *f, struct task *t, uva_t buf, size_t count)
 {
-	ssize_t n = file_pwrite(f, t, buf, count, atomic_load(&f->pos));
+	ssize_t n = write_at(f, t, buf, count, atomic_load(&f->pos));
 
-	if (n > 0)
-		atomic_fetch_add(&f->pos, (uint64_t)n);
+	advance(f, n);
 	return n;
 }
 
@@ -82,7 +103,7 @@ off_t file_lseek(struct file *f, off_t offset, int whence)
 {
 	off_t base = 0;
 
-	if (f->seek == FILE_SEEK_NONE)
+	if (f->seek != FILE_SEEK_POS)
 		return -ESPIPE;
 	if (whence == SEEK_CUR)
 		base = (off_t)atomic_load(&f->pos);

@@ -67,7 +67,11 @@ struct file_ops {
 	void (*release)(struct file *f);
 };
 
-enum file_seek { FILE_SEEK_NONE, FILE_SEEK_POS }; /* lseek: -ESPIPE, or an ordinary position */
+enum file_seek {
+	FILE_SEEK_NONE,   /* lseek: -ESPIPE, */
+	FILE_SEEK_POS,    /* or an ordinary position */
+	FILE_SEEK_STREAM, /* no position at all: pread and pwrite are -ESPIPE too */
+};
 
 struct file {
 	const struct file_ops *ops;
@@ -75,7 +79,7 @@ struct file {
 	struct ref ref;
 	int oflags;           /* O_RDONLY, O_RDWR ... as opened */
 	enum file_seek seek;
-	atomic_ullong pos;    /* FILE_SEEK_POS */
+	atomic_ullong pos;    /* not FILE_SEEK_STREAM */
 	/* fstat */
 	mode_t mode;          /* S_IFCHR|0600, S_IFREG|0444 */
 	dev_t rdev;
