@@ -50,6 +50,12 @@ ssize_t uvfio_read(struct uvfio_machine *m, int fd, void *buf, size_t n);
 ssize_t uvfio_write(struct uvfio_machine *m, int fd, const void *buf, size_t n);
 ssize_t uvfio_pread(struct uvfio_machine *m, int fd, void *buf, size_t n, off_t pos);
 ssize_t uvfio_pwrite(struct uvfio_machine *m, int fd, const void *buf, size_t n, off_t pos);
+/**
+ * uvfio_poll - poll(2) of one file: POLLIN, POLLOUT
+ * All files but those of iommufd's queues are always ready.
+ * Return: which of @events there are; 0: none came in @timeout milliseconds (negative: waits for one)
+ */
+int uvfio_poll(struct uvfio_machine *m, int fd, int events, int timeout);
 off_t uvfio_lseek(struct uvfio_machine *m, int fd, off_t offset, int whence);
 /**
  * uvfio_mmap - map a BAR; loads and stores reach the device. MAP_FAILED on failure.

@@ -8,6 +8,7 @@
 #define UVFIO_FILE_FILE_H
 
 #include "base/defs.h"
+#include "base/lock.h"
 #include "base/ref.h"
 #include "task/task.h"
 
@@ -73,6 +74,27 @@ enum file_seek {
 	FILE_SEEK_STREAM, /* no position at all: pread and pwrite are -ESPIPE too */
 };
 
+/* What poll(2) says of a file that is not always ready. */
+struct file_ready {
+	struct mutex lock;  /* RANK_FILE_READY */
+	struct cond turned; /* in */
+	bool in;            /* [lock] POLLIN and POLLRDNORM */
+	bool out;           /* [I] POLLOUT, always or never */
+	void (*changed)(void *ctx, bool in); /* [lock] the front end's; NULL: it does not look */
+	void *ctx;          /* [lock] */
+};
+
+/** file_ready_init - nothing to read yet */
+void file_ready_init(struct file_ready *r, bool out);
+void file_ready_fini(struct file_ready *r);
+/** file_ready_set - from now on a read finds something (@in), or nothing. Context: any thread, most locks */
+void file_ready_set(struct file_ready *r, bool in);
+/**
+ * file_ready_watch - call @changed now, and each time that it changes; NULL: no more, and no call runs after the return
+ * One at a time. Context of @changed: with locks held, so it must not wait
+ */
+void file_ready_watch(struct file_ready *r, void (*changed)(void *ctx, bool in), void *ctx);
+
 struct file {
 	const struct file_ops *ops;
 	void *priv;           /* the layer's object */
@@ -87,7 +109,10 @@ struct file {
 	pid_t opener;         /* for explain and list: who opened it, */
 	char opener_comm[16];
 	int64_t opened_at;    /* and when: CLOCK_REALTIME ns */
+	struct file_ready *ready; /* [I] set by who makes it, valid until release; NULL: always ready */
 	void *front;          /* the front end's own; NULL outside it */
+	/* Has a program any of [@offset, +@length) mapped now? NULL: nobody can have. Context: no lock held */
+	bool (*mapped)(struct file *f, uint64_t offset, uint64_t length);
 };
 
 /**
@@ -112,5 +137,12 @@ ssize_t file_read(struct file *f, struct task *t, uva_t buf, size_t count);
 ssize_t file_write(struct file *f, struct task *t, uva_t buf, size_t count);
 off_t file_lseek(struct file *f, off_t offset, int whence);
 int file_mmap(struct file *f, struct task *t, const struct file_mmap *m);
+/** file_mapped - has a program any of [@offset, +@length) mapped now? */
+static inline bool file_mapped(struct file *f, uint64_t offset, uint64_t length)
+{
+	return f->mapped && f->mapped(f, offset, length);
+}
+/** file_poll - poll(2) of one file: which of @events are there; 0: none came in @ms milliseconds (-1: wait for ever) */
+int file_poll(struct file *f, int events, int ms);
 
 #endif

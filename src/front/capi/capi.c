@@ -301,6 +301,18 @@ EXPORT ssize_t uvfio_pwrite(struct uvfio_machine *m, int fd, const void *buf, si
 	return result(rc);
 }
 
+EXPORT int uvfio_poll(struct uvfio_machine *m, int fd, int events, int timeout)
+{
+	struct file *f = capi_file_get(m, fd);
+	int rc;
+
+	if (!f)
+		return (int)result(-EBADF);
+	rc = file_poll(f, events, timeout);
+	file_put(f);
+	return rc;
+}
+
 EXPORT off_t uvfio_lseek(struct uvfio_machine *m, int fd, off_t offset, int whence)
 {
 	struct file *f = capi_file_get(m, fd);

@@ -6,6 +6,7 @@
 #include "front/capi/priv.h"
 #include "mem/mem.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -271,6 +272,8 @@ static void test_files(void **state)
 	FAILS(EINVAL, uvfio_write(um, fd, "x", 1));
 	FAILS(EFAULT, uvfio_read(um, fd, (void *)8, 10));
 	FAILS(ESPIPE, uvfio_lseek(um, fd, 0, SEEK_SET));
+	FAILS(EBADF, uvfio_poll(um, 1000, POLLIN, 0));
+	assert_int_equal(uvfio_poll(um, fd, POLLIN | POLLPRI | POLLOUT, -1), POLLIN | POLLOUT);
 	assert_int_equal(uvfio_pread(um, fd, text, sizeof(text), 0), sizeof(text));
 
 	assert_int_equal(uvfio_stat(um, "/dev/link", &st), 0);
