@@ -218,6 +218,39 @@ int super_backing_dir(struct super *s, const char *path, bool fill, char *real, 
 	return rc;
 }
 
+/* Both ends, each by a name of its own. */
+static int open_fifo(const char *name, const char *other_name, int oflags, int *other)
+{
+	int fd;
+
+	if (mkfifo(other_name, 0600) < 0 || link(other_name, name) < 0)
+		return -errno;
+	*other = open(other_name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (*other < 0)
+		return -errno;
+	fd = open(name, oflags | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	close(*other);
+	return fd;
+}
+
+int super_backing_fifo(struct super *s, int oflags, int *other)
+{
+	struct super_backing *b = s->backing;
+	char name[sizeof(b->root) + 16], other_name[sizeof(name)];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/.fifo", b->root);
+	snprintf(other_name, sizeof(other_name), "%s/.fifo-other", b->root);
+	SCOPED_LOCK(&b->lock);
+	fd = open_fifo(name, other_name, oflags, other);
+	unlink(name);
+	unlink(other_name);
+	return fd;
+}
+
 const char *super_backing_strip(struct super *s, const char *real)
 {
 	struct super_backing *b = s->backing;

@@ -283,7 +283,7 @@ static long dup_high(struct super_call *c, unsigned min, int oflags)
 		super_file_put(sf);
 		return SUPER_CONTINUE;
 	}
-	n = super_fd_install(c, copy, sf->ino, min, oflags);
+	n = super_fd_install(c, copy, super_fd_known(c->s, sf->dev, sf->ino), min, oflags);
 	close(copy);
 	super_file_put(sf);
 	return n;
@@ -294,10 +294,35 @@ long super_dup(struct super_call *c)
 	return dup_high(c, 0, 0);
 }
 
+/* A FIFO is opened as suits poll(2), and never blocks who reads or writes it by a number that we do not look at. */
+static long get_flags(struct super_call *c)
+{
+	const unsigned hidden = O_ACCMODE | O_NONBLOCK | O_CLOEXEC | 0100000 /* O_LARGEFILE */;
+	struct super_file *sf;
+	char path[64];
+	unsigned flags = 0;
+	long rc = get_file(c, 0, &sf, NULL);
+	FILE *f;
+
+	if (rc)
+		return rc;
+	snprintf(path, sizeof(path), "/proc/%u/fdinfo/%d", c->n->pid, (int)super_arg(c, 0));
+	f = sf->fifo >= 0 ? fopen(path, "re") : NULL;
+	rc = f && fscanf(f, "pos: %*u flags: %o", &flags) == 1
+		     ? (long)((flags & ~hidden) | (unsigned)(sf->file->oflags & O_ACCMODE))
+		     : SUPER_CONTINUE;
+	if (f)
+		fclose(f);
+	super_file_put(sf);
+	return rc;
+}
+
 long super_fcntl(struct super_call *c)
 {
 	int cmd = (int)super_arg(c, 1);
 
+	if (cmd == F_GETFL)
+		return get_flags(c);
 	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
 		return SUPER_CONTINUE;
 	if (super_arg(c, 2) >= c->s->fd_top)

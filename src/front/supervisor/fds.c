@@ -65,7 +65,7 @@ int super_fd_get(struct super_call *c, int fd, struct super_file **out)
 		sf = super_file_by_ino(c->s, st.st_dev, st.st_ino);
 		if (!sf)
 			return -EBADFD;
-		remember(p, fd, st.st_ino);
+		remember(p, fd, super_fd_known(c->s, st.st_dev, st.st_ino));
 	}
 	*out = sf;
 	return 0;
@@ -105,7 +105,7 @@ static int pick(struct super_call *c, struct super_proc *p, unsigned min)
 	return -EMFILE;
 }
 
-int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags)
+int super_fd_install(struct super_call *c, int src, uint64_t known, unsigned min, int oflags)
 {
 	struct super_proc *p = super_call_proc(c);
 	int fd, rc;
@@ -123,6 +123,6 @@ int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, 
 		return -EMFILE;
 	if (rc < 0)
 		return rc;
-	remember(p, fd, ino);
+	remember(p, fd, known);
 	return fd;
 }

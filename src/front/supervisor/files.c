@@ -10,6 +10,11 @@
  * opens again finds the file released, as with Linux. Somebody else may wait for that too (an unbind), so an event
  * also wakes the thread that watches the programs (run.c).
  *
+ * Readiness. Where poll(2) is to say more than that a file is ready, the memfd is a FIFO without a name instead, in which
+ * there is a byte as long as there is something to read. We write and read it by another link to the same inode: it is
+ * the program's link that is gone with the program's last descriptor. Who cannot write to such a file has only the
+ * reading end. The FIFO belongs to the program: what else it does with it can spoil what it is told, and nothing else.
+ *
  * Plain memory. A BAR page without side effects is another memfd, mapped over the first by the stub; then the
  * mapping of the first is gone, but the file must live on. So each description of plain memory that is handed
  * out carries a read lock (fcntl F_OFD_SETLK) on the byte whose number is the file's id. The lock goes with the last
@@ -76,28 +81,58 @@ static void file_insert(struct super_files *fs, struct super_file *sf)
 	LIST_INSERT_HEAD(&fs->by_wd[bucket_of((uint64_t)sf->wd)], sf, by_wd);
 }
 
+static int memfd_open(const char *name, int oflags)
+{
+	int memfd = memfd_create(name, MFD_CLOEXEC), fd = memfd < 0 ? -errno : reopen(memfd, oflags);
+
+	if (memfd >= 0)
+		close(memfd);
+	return fd;
+}
+
+/* What stands for @f in a program; *@fifo: our end of it, -1: it has none. */
+static int placeholder(struct super *s, struct file *f, const char *name, int *fifo)
+{
+	*fifo = -1;
+	if (f->ready)
+		return super_backing_fifo(s, f->ready->out ? O_RDWR : O_RDONLY, fifo);
+	return memfd_open(name, f->oflags & O_ACCMODE);
+}
+
+/* It is readable as long as there is a byte in it. */
+static void fifo_turn(void *ctx, bool in)
+{
+	struct super_file *sf = ctx;
+	char bytes[4096];
+
+	if (in)
+		(void)!write(sf->fifo, "", 1);
+	else
+		(void)!read(sf->fifo, bytes, sizeof(bytes));
+}
+
 /*
- * The watch is added while the lock is held off by nobody: the memfd is still ours, so no event can come before
+ * The watch is added while the lock is held off by nobody: the placeholder is still ours, so no event can come before
  * the file is in the tables.
  */
 int super_file_create(struct super *s, struct file *f, const char *name, uint64_t st_ino, bool text)
 {
 	struct super_file *sf = calloc(1, sizeof(*sf) + strlen(name) + 1);
 	struct stat st;
-	int memfd, fd, rc;
+	int fd, rc;
 
 	if (!sf)
 		return -ENOMEM;
-	memfd = memfd_create(name, MFD_CLOEXEC);
-	fd = memfd < 0 ? -errno : reopen(memfd, f->oflags & O_ACCMODE);
-	rc = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
-	if (memfd >= 0)
-		close(memfd);
+	rc = fd = placeholder(s, f, name, &sf->fifo);
+	if (rc >= 0)
+		rc = fstat(fd, &st) < 0 ? -errno : 0;
 	if (rc == 0)
 		rc = sf->wd = watch(&s->files, fd, IN_DELETE_SELF);
 	if (rc < 0) {
 		if (fd >= 0)
 			close(fd);
+		if (fd >= 0 && sf->fifo >= 0)
+			close(sf->fifo);
 		free(sf);
 		return rc;
 	}
@@ -111,6 +146,8 @@ int super_file_create(struct super *s, struct file *f, const char *name, uint64_
 	LIST_INIT(&sf->leases);
 	memcpy(sf->name, name, strlen(name) + 1);
 	file_insert(&s->files, sf);
+	if (f->ready)
+		file_ready_watch(f->ready, fifo_turn, sf);
 	return fd;
 }
 
@@ -121,6 +158,10 @@ void super_file_put(struct super_file *sf)
 	/* Nobody can bind it any more, and the pages are there until the file is released. */
 	if (atomic_load(&sf->mirrored))
 		stub_mirror_unbind(sf->mirror, sf->dev, sf->ino);
+	if (sf->file->ready) {
+		file_ready_watch(sf->file->ready, NULL, NULL);
+		close(sf->fifo);
+	}
 	file_put(sf->file);
 	free(sf);
 }

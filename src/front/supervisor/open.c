@@ -139,7 +139,8 @@ static long open_file(struct super_call *c, const char *path, int oflags, const 
 	file_put(f);
 	if (fd < 0)
 		return fd;
-	rc = fstat(fd, &backing) < 0 ? -errno : super_fd_install(c, fd, backing.st_ino, 0, oflags);
+	rc = fstat(fd, &backing) < 0 ? -errno
+				     : super_fd_install(c, fd, super_fd_known(c->s, backing.st_dev, backing.st_ino), 0, oflags);
 	close(fd);
 	return rc;
 }

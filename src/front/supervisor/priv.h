@@ -45,8 +45,9 @@ struct super_file {
 	struct ref ref;             /* users in this process; the last one lets go of file */
 	struct file *file;          /* [I] */
 	uint64_t id;                /* [I] never reused */
-	dev_t dev;                  /* [I] of the memfd that stands for it, */
+	dev_t dev;                  /* [I] of the memfd or FIFO that stands for it, */
 	ino_t ino;                  /* [I] which is its identity */
+	int fifo;                   /* [I] our end of the FIFO; -1: none */
 	uint64_t st_ino;            /* [I] what fstat says; 0: ino */
 	int wd;                     /* [I] */
 	bool text;                  /* [I] an attribute: may be redirected */
@@ -315,8 +316,9 @@ long super_eventfd(struct super_call *c);
 int super_files_init(struct super *s);
 void super_files_fini(struct super *s);
 /**
- * super_file_create - make the memfd that stands for @f
- * Takes a reference on @f; it is dropped when the last descriptor and the last mapping of the memfd are gone.
+ * super_file_create - make the memfd or FIFO that stands for @f
+ * Takes a reference on @f; it is dropped when the last descriptor and the last mapping of that are gone.
+ * Context: no lock held when @f is not always ready
  * Return: a description to install in a program and to close, O_CLOEXEC; or -errno
  */
 int super_file_create(struct super *s, struct file *f, const char *name, uint64_t st_ino, bool text);
@@ -347,7 +349,12 @@ bool super_held(int probe, uint64_t key);
 /** super_fd_get - the file behind a descriptor of the caller, referenced. -EBADF; -EBADFD a file of the host */
 int super_fd_get(struct super_call *c, int fd, struct super_file **out);
 /** super_fd_install - give the caller a high descriptor for description @src; @min: not below. Returns the number */
-int super_fd_install(struct super_call *c, int src, uint64_t ino, unsigned min, int oflags);
+int super_fd_install(struct super_call *c, int src, uint64_t known, unsigned min, int oflags);
+/** super_fd_known - what is remembered of a descriptor on this inode: which memfd it is; 0: ask each time */
+static inline uint64_t super_fd_known(const struct super *s, dev_t dev, ino_t ino)
+{
+	return dev == super_files_dev(s) ? ino : 0;
+}
 void super_fd_forget(struct super_proc *p, unsigned first, unsigned last);
 static inline bool super_fd_ours(const struct super *s, int fd)
 {
@@ -431,6 +438,11 @@ int super_backing_dir(struct super *s, const char *path, bool fill, char *real, 
 /** super_backing_strip - the tree's path of a host path below the backing tree, or NULL */
 const char *super_backing_strip(struct super *s, const char *real);
 dev_t super_backing_dev(struct super *s);
+/**
+ * super_backing_fifo - a FIFO without a name, opened with @oflags by one link, and for reading and writing by another
+ * *@other: the latter. Neither ever blocks. Return: the former; -errno
+ */
+int super_backing_fifo(struct super *s, int oflags, int *other);
 
 /* trace.c */
 /** super_trace_attach - seize a thread and ask it to stop. 0; -EPERM somebody else traces it, or not allowed; -ESRCH */

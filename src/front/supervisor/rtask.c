@@ -58,7 +58,7 @@ static int task_install(struct task *t, struct file *f, int oflags)
 
 	if (fd < 0)
 		return fd;
-	n = fstat(fd, &st) < 0 ? -errno : super_fd_install(c, fd, st.st_ino, 0, oflags);
+	n = fstat(fd, &st) < 0 ? -errno : super_fd_install(c, fd, super_fd_known(c->s, st.st_dev, st.st_ino), 0, oflags);
 	close(fd);
 	return n;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -267,6 +268,93 @@ static void case_lowfd(void)
 	send_fd(sock[1], 5);
 	close(5);
 	CHECK(wait(&status) > 0 && status == 0);
+}
+
+#define ALL_EVENTS (POLLIN | POLLOUT | POLLPRI | POLLHUP | POLLERR)
+
+static int polled(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = ALL_EVENTS };
+
+	CHECK(poll(&p, 1, 0) >= 0);
+	return p.revents;
+}
+
+static int epolled(int ep)
+{
+	struct epoll_event e = { 0 };
+
+	CHECK(epoll_wait(ep, &e, 1, 0) >= 0);
+	return (int)e.events;
+}
+
+/* All who have the descriptor see the same. @out: POLLOUT, or nothing */
+static void queue_seen(int fd, int q, int out)
+{
+	struct epoll_event e = { .events = ALL_EVENTS };
+	int ep = epoll_create1(0), sock[2], status, low, copy = dup(q);
+	char c = 0;
+
+	CHECK(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, q, &e) == 0 && copy >= 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == 0);
+	send_fd(sock[1], copy);
+	low = receive_fd(sock[0]);
+	CHECK(polled(q) == out && polled(low) == out && epolled(ep) == out && read(q, &c, 1) == 0);
+	CHECK(ioctl(fd, TOY_TURN, 1) == 0);
+	CHECK(polled(q) == (POLLIN | out) && polled(copy) == (POLLIN | out) && polled(low) == (POLLIN | out));
+	CHECK(epolled(ep) == (POLLIN | out));
+	/* Reading does not change what is polled: the machine says when nothing is left. */
+	CHECK(read(q, &c, 1) == 1 && c == 'q' && polled(q) == (POLLIN | out));
+	if (fork() == 0)
+		_exit(polled(q) == (POLLIN | out) && ioctl(fd, TOY_TURN, 0) == 0 && polled(q) == out ? 0 : 1);
+	CHECK(wait(&status) > 0 && status == 0);
+	CHECK(polled(q) == out && polled(low) == out && epolled(ep) == out);
+	CHECK(close(copy) == 0 && close(low) == 0 && close(ep) == 0 && close(sock[0]) == 0 && close(sock[1]) == 0);
+}
+
+static void *turn_on(void *arg)
+{
+	int fd = *(int *)arg;
+
+	CHECK(ioctl(fd, TOY_TURN, 1) == 0);
+	return NULL;
+}
+
+/* Descriptors that are not always ready. */
+static void case_poll(void)
+{
+	int fd = open_echo(), open = ioctl(fd, TOY_OPEN);
+
+	for (int writable = 0; writable < 2; writable++) {
+		int q = ioctl(fd, TOY_QUEUE, writable), out = writable ? POLLOUT : 0;
+		struct pollfd p = { .events = POLLIN };
+		static char junk[1 << 17];
+		pthread_t thread;
+		struct stat st;
+
+		CHECK(q >= 0 && ioctl(fd, TOY_OPEN) == open + 1);
+		CHECK(fcntl(q, F_GETFL) == O_RDWR && fcntl(q, F_GETFD) == FD_CLOEXEC);
+		CHECK(fstat(q, &st) == 0 && (st.st_mode & 07777) == 0600 && !S_ISFIFO(st.st_mode));
+		FAILS(lseek(q, 0, SEEK_CUR), ESPIPE);
+		FAILS(pread(q, junk, 1, 0), ESPIPE);
+		CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, q, 0) == MAP_FAILED && errno == ENODEV);
+		queue_seen(fd, q, out);
+		/* Somebody waits. */
+		p.fd = q;
+		CHECK(pthread_create(&thread, NULL, turn_on, &fd) == 0);
+		CHECK(poll(&p, 1, -1) == 1 && p.revents == POLLIN && pthread_join(thread, NULL) == 0);
+		CHECK(ioctl(fd, TOY_TURN, 0) == 0 && polled(q) == out);
+		/* A number that is not looked at: what is done to it harms nobody but who looks there. */
+		CHECK(dup2(q, 5) == 5);
+		FAILS(read(5, junk, 1), EAGAIN);
+		while (writable && write(5, junk, sizeof(junk)) > 0)
+			;
+		CHECK(ioctl(fd, TOY_TURN, 1) == 0 && polled(q) & POLLIN && ioctl(fd, TOY_TURN, 0) == 0);
+		CHECK(read(q, junk, 1) == 0);
+		CHECK(close(q) == 0 && ioctl(fd, TOY_OPEN) == open + 1);
+		CHECK(close(5) == 0 && ioctl(fd, TOY_OPEN) == open);
+		CHECK(ioctl(fd, TOY_TURN, 1) == 0 && ioctl(fd, TOY_TURN, 0) == 0);
+	}
 }
 
 static void case_rw(void)
@@ -775,8 +863,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*fn)(void);
 	} cases[] = {
-		CASE(files), CASE(ioctl), CASE(events), CASE(release), CASE(dup), CASE(lowfd), CASE(rw), CASE(mmio),
-		CASE(nommio), CASE(blocked), CASE(handlers), CASE(masked), CASE(threads), CASE(fork), CASE(storm),
+		CASE(files), CASE(ioctl), CASE(events), CASE(release), CASE(dup), CASE(lowfd), CASE(poll), CASE(rw),
+		CASE(mmio), CASE(nommio), CASE(blocked), CASE(handlers), CASE(masked), CASE(threads), CASE(fork), CASE(storm),
 		CASE(stall), CASE(kill), CASE(memory), CASE(exec), CASE(fuzz),
 	};
 

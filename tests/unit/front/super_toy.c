@@ -11,6 +11,7 @@
 #include "front/supervisor/supervisor.h"
 #include "super_toy.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,6 +37,7 @@ struct toy {
 	int plain;      /* memfd of the plain page, or empty while access is denied */
 	char value[64]; /* of the attribute */
 	char text[512]; /* what the log says, for tests that look at it */
+	struct file_ready ready[2]; /* of queues that are only read, and of others */
 };
 
 static const char *prog, *prog_static;
@@ -102,6 +104,55 @@ static void set_access(bool on)
 	assert_int_equal(ftruncate(toy.plain, on ? 4096 : 0), 0);
 }
 
+/* ---- queues ---- */
+
+static ssize_t queue_read(struct file *f, struct task *t, uva_t buf, size_t n, uint64_t pos)
+{
+	(void)pos;
+	if (n == 0 || !file_poll(f, POLLIN, 0))
+		return 0;
+	return task_copy_out(t, buf, "q", 1) ? -EFAULT : 1;
+}
+
+static ssize_t queue_write(struct file *f, struct task *t, uva_t buf, size_t n, uint64_t pos)
+{
+	(void)t;
+	(void)buf;
+	(void)pos;
+	return f->ready->out ? (ssize_t)n : -EINVAL;
+}
+
+static void queue_release(struct file *f)
+{
+	(void)f;
+	__atomic_sub_fetch(&toy.open, 1, __ATOMIC_RELAXED);
+}
+
+static const struct file_ops queue_ops = {
+	.name = "anon_inode:[queue]",
+	.read = queue_read,
+	.write = queue_write,
+	.release = queue_release,
+};
+
+/* One of each kind at a time. */
+static long queue(struct task *t, bool out)
+{
+	struct file *f;
+	long rc = file_create(t, &queue_ops, NULL, O_RDWR, 0600, &f);
+
+	if (rc)
+		return rc;
+	f->seek = FILE_SEEK_STREAM;
+	f->ready = &toy.ready[out];
+	__atomic_add_fetch(&toy.open, 1, __ATOMIC_RELAXED);
+	rc = task_fd_install(t, f, O_RDWR | O_CLOEXEC);
+	file_put(f);
+	return rc;
+}
+
+/* ---- ioctls ---- */
+
 static const struct file_ops device_ops;
 
 static long toy_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
@@ -141,6 +192,12 @@ static long toy_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg
 		rc = task_fd_install(t, child, O_RDWR | O_CLOEXEC);
 		file_put(child);
 		return rc;
+	case TOY_QUEUE:
+		return queue(t, arg);
+	case TOY_TURN:
+		file_ready_set(&toy.ready[0], arg);
+		file_ready_set(&toy.ready[1], arg);
+		return 0;
 	case TOY_SIGNAL:
 		return signal_event(t, (int)arg);
 	case TOY_MEMORY:
@@ -340,6 +397,8 @@ static int setup(void **state)
 	log_init(&toy.log, log_line, NULL);
 	mutex_init(&toy.lock, RANK_MODEL);
 	cond_init(&toy.cond);
+	file_ready_init(&toy.ready[0], false);
+	file_ready_init(&toy.ready[1], true);
 	toy.access = true;
 	snprintf(toy.value, sizeof(toy.value), "hello");
 	toy.plain = memfd_create("toy-plain", MFD_CLOEXEC);
@@ -362,6 +421,8 @@ static int teardown(void **state)
 	(void)state;
 	tree_destroy(toy.tree);
 	close(toy.plain);
+	file_ready_fini(&toy.ready[0]);
+	file_ready_fini(&toy.ready[1]);
 	cond_fini(&toy.cond);
 	mutex_fini(&toy.lock);
 	log_fini(&toy.log);
@@ -467,6 +528,7 @@ PROG(events)
 PROG(release)
 PROG(dup)
 PROG(lowfd)
+PROG(poll)
 PROG(rw)
 PROG(mmio)
 PROG(blocked)
@@ -497,6 +559,7 @@ static void test_without(void **state)
 		{ SUPER_WITHOUT_GETFD, "events" }, { SUPER_WITHOUT_GETFD, "ioctl" }, { SUPER_WITHOUT_PROCMAP, "mmio" },
 		{ SUPER_WITHOUT_PROCMAP, "memory" }, { SUPER_WITHOUT_MEM, "ioctl" }, { SUPER_WITHOUT_MEM, "memory" },
 		{ SUPER_WITHOUT_INJECT, "ioctl" }, { SUPER_WITHOUT_INJECT, "nommio" },
+		{ SUPER_WITHOUT_GETFD, "poll" }, { SUPER_WITHOUT_NOTIFY, "poll" },
 	};
 
 	(void)state;
@@ -572,7 +635,7 @@ int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(test_##fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd),
+		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd), TEST(poll),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
 		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(kill), TEST(redirect), TEST(without),
 		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),

@@ -22,6 +22,8 @@ struct toy_add {
 #define TOY_PEEK   0x3b0au /* arg: an address; returns the byte there, by mm_ops */
 #define TOY_SLOW   0x3b0bu /* arg: milliseconds to sleep */
 #define TOY_REQUESTS 0x3b0cu /* returns how many programs wait in TOY_BLOCK */
+#define TOY_QUEUE  0x3b0du /* arg 1: may be written; returns a descriptor that reads "q" while it is ready */
+#define TOY_TURN   0x3b0eu /* arg: are queues ready from now on? */
 
 /* The device file: region 0 is a trapped page at 0, then one plain page; region 7 at 7 << 40 is not mappable. */
 #define TOY_TRAP   0x0000
