@@ -32,15 +32,17 @@ enum lock_rank {
 	RANK_IOEVENTFD,      /* vfio/pci: one device's ioeventfds */
 	RANK_MEMORY,         /* vfio/pci: memory enable ("memory_lock"), read side around BAR access */
 	RANK_CONFIG,         /* vfio/pci: virtual config space */
-	RANK_IOMMUFD_VIOMMU, /* iommufd: devices and queues of a virtual IOMMU */
 	RANK_IOMMUFD_IOAS,   /* iommufd: HWPTs of an IOAS; held while one is tried for a device */
 	RANK_IOMMUFD_GROUP,  /* iommufd: what a group is attached to */
+	RANK_IOMMUFD_VIOMMU, /* iommufd: devices and queues of a virtual IOMMU */
+	RANK_IOMMUFD_TEST,   /* iommufd: what an access of the test interface has pinned */
 	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
 	RANK_IOMMUFD_PROCESS,/* iommufd: read by whoever pins, written by CHANGE_PROCESS */
 	RANK_IOMMUFD_IOPT,   /* iommufd: one address space */
 	RANK_DMABUF,         /* mem: who imports a dma-buf; held over its revocation */
 	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */
 	RANK_IOMMUFD,        /* iommufd: objects by id */
+	RANK_IOMMUFD_MOCK,   /* iommufd: caches of mock hardware; a leaf */
 	RANK_IOMMUFD_ACCOUNT,/* iommufd: users by number */
 	RANK_PCI_TOPO,       /* pci: lists of buses and functions; never held over a callback */
 	RANK_IOMMU_GROUP,    /* iommu: ownership, members, attached domain */

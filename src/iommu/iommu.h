@@ -288,7 +288,7 @@ struct iommu_page_request {
 	bool has_pasid;
 	uint32_t pasid;          /* 0 without */
 	uint32_t group;          /* the device's own number of what it asks for at once; one request each */
-	unsigned prot;           /* MEM_READ, MEM_WRITE: what it wants to do */
+	unsigned prot;           /* what it wants to do: MEM_READ, MEM_WRITE; above those as PRI has it, 4 execute, 8 privileged */
 	iova_t addr;             /* of the page */
 };
 

@@ -58,7 +58,8 @@ int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_o
 	a->obj.users = 1;
 	mutex_init(&a->lock, RANK_IOMMUFD_ACCESS);
 	RB_INIT(&a->pins);
-	iommufd_ctx_get(ctx);
+	if (!ops->internal)
+		iommufd_ctx_get(ctx);
 	*id = a->obj.id;
 	*out = a;
 	iommufd_object_publish(&a->obj);
@@ -67,7 +68,7 @@ int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_o
 
 void iommufd_access_destroy(struct iommufd_access *a)
 {
-	struct iommufd_ctx *ctx = a->obj.ctx;
+	struct iommufd_ctx *ctx = a->ops->internal ? NULL : a->obj.ctx;
 
 	iommufd_access_detach(a);
 	iommufd_object_withdraw(&a->obj);
@@ -201,13 +202,19 @@ void iommufd_access_detach(struct iommufd_access *a)
 		iommufd_object_unuse(&old->obj);
 }
 
+struct iommufd_ioas *iommufd_access_ioas_visit(struct iommufd_access *a)
+{
+	SCOPED_LOCK(&a->lock);
+	return a->ioas && iommufd_object_revisit(&a->ioas->obj) ? a->ioas : NULL;
+}
+
 /* ---- pins ---- */
 
 static int check_area(const struct iopt_area *a, iova_t from, iova_t last, unsigned prot)
 {
 	uint64_t byte = a->at + (from - a->start);
 
-	if (a->closing)
+	if (a->closing || iommufd_pages_is_dmabuf(a->pages))
 		return -EINVAL;
 	if ((a->prot & prot) != prot)
 		return -EPERM;
@@ -218,7 +225,7 @@ static int check_area(const struct iopt_area *a, iova_t from, iova_t last, unsig
 }
 
 /* Let the areas of [@start, @end) of a pin go. */
-static void unpin_areas_locked(struct iopt *t, iova_t start, iova_t last)
+static void unpin_areas_locked(struct iommufd_access *access, struct iopt *t, iova_t start, iova_t last)
 {
 	for (iova_t at = start;;) {
 		struct iopt_area *a = iopt_area_from_locked(t, at);
@@ -226,13 +233,15 @@ static void unpin_areas_locked(struct iopt *t, iova_t start, iova_t last)
 
 		iommufd_pages_release(a->pages, a->at + (at - a->start), to - at + 1);
 		a->pins--;
+		a->locks -= access->ops->internal;
 		if (to == last)
 			return;
 		at = to + 1;
 	}
 }
 
-static int pin_areas_locked(struct iopt *t, iova_t start, iova_t last, unsigned prot, phys_t *phys)
+static int pin_areas_locked(struct iommufd_access *access, struct iopt *t, iova_t start, iova_t last, unsigned prot,
+			    phys_t *phys)
 {
 	iova_t at = start;
 	int rc = 0;
@@ -253,13 +262,14 @@ static int pin_areas_locked(struct iopt *t, iova_t start, iova_t last, unsigned 
 		if (rc)
 			break;
 		a->pins++;
+		a->locks += access->ops->internal;
 		phys += iommufd_pages_phys(a->pages, a->at + (at - a->start), to - at + 1, phys);
 		if (to == last)
 			return 0;
 		at = to + 1;
 	}
 	if (at != start)
-		unpin_areas_locked(t, start, at - 1);
+		unpin_areas_locked(access, t, start, at - 1);
 	return rc;
 }
 
@@ -278,7 +288,7 @@ static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsig
 	}
 	rwlock_read(t->process);
 	mutex_lock(&t->lock);
-	rc = pin_areas_locked(t, start, last, prot, phys);
+	rc = pin_areas_locked(a, t, start, last, prot, phys);
 	mutex_unlock(&t->lock);
 	rwlock_unlock(t->process);
 	if (rc) {
@@ -317,7 +327,7 @@ void iommufd_access_unpin(struct iommufd_access *a, iova_t iova, uint64_t length
 	t = &ioas->iopt;
 	rwlock_read(t->process);
 	mutex_lock(&t->lock);
-	unpin_areas_locked(t, key.start, key.last);
+	unpin_areas_locked(a, t, key.start, key.last);
 	mutex_unlock(&t->lock);
 	rwlock_unlock(t->process);
 	if (--p->users == 0) {
@@ -337,7 +347,7 @@ static int rw_locked(struct iopt *t, struct mm *mm, iova_t iova, char *data, iov
 
 		if (!a || a->start > iova)
 			return -ENOENT;
-		if (a->closing)
+		if (a->closing || iommufd_pages_is_dmabuf(a->pages))
 			return -EINVAL;
 		if (!(a->prot & (write ? MEM_WRITE : MEM_READ)))
 			return -EPERM;

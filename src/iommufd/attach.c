@@ -9,7 +9,7 @@
  *
  * Spec: 30, 6.2 to 6.5.
  */
-#include "iommufd/priv.h"
+#include "iommufd/hw.h"
 
 /* ---- reserved regions ---- */
 
@@ -91,7 +91,7 @@ static bool suits(const struct iommufd_hwpt *hwpt, const struct iommufd_device *
 {
 	if (!iommufd_device_translated(idev))
 		return true; /* nothing happens to it */
-	return iommu_domain_unit(hwpt->domain) != &iommufd_noiommu_unit && (!hwpt->dirty || idev->unit->dirty);
+	return hwpt->hw == iommufd_hw_of(idev) && (!hwpt->dirty || idev->unit->dirty);
 }
 
 /* While a group has PASIDs attached, every HWPT that it uses was made for them. */
@@ -104,28 +104,70 @@ static bool suits_slot(const struct iommufd_hwpt *hwpt, struct iommufd_group *ig
 	return hwpt->pasid && (!rid || rid->hwpt->pasid);
 }
 
-/* ---- attach; the group's lock held ---- */
+/* ---- hardware; the group's lock held ---- */
 
-/* What hardware does: it knows whole groups, and no unit knows PASIDs, so with one there is nothing to do. */
+/* Does its driver want it, and can it ask for pages, where somebody waits to be asked? */
+static int check_hardware(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
+{
+	if (hwpt->fault && !(iommufd_device_translated(idev) && iommu_dev_requests(idev->iommu)))
+		return -ENODEV;
+	return hwpt->hw->attach ? hwpt->hw->attach(idev, pasid, hwpt) : 0;
+}
+
+/* The whole group; one without IOMMU has nothing to be told. */
 static int hardware_attach(struct iommufd_group *ig, uint32_t pasid, const struct iommufd_hwpt *hwpt)
 {
-	if (hwpt->fault)
-		return -ENODEV; /* no device makes page requests */
-	return ig->iommu && pasid == IOMMUFD_NO_PASID ? iommu_group_attach(ig->iommu, hwpt->domain) : 0;
+	if (!ig->iommu)
+		return 0;
+	return pasid == IOMMUFD_NO_PASID ? iommu_group_attach(ig->iommu, hwpt->domain)
+					 : iommu_group_attach_pasid(ig->iommu, pasid, hwpt->domain);
 }
 
 static int hardware_replace(struct iommufd_group *ig, uint32_t pasid, const struct iommufd_hwpt *hwpt)
 {
-	if (hwpt->fault)
-		return -ENODEV;
-	return ig->iommu && pasid == IOMMUFD_NO_PASID ? iommu_group_replace(ig->iommu, hwpt->domain) : 0;
+	if (!ig->iommu)
+		return 0;
+	return pasid == IOMMUFD_NO_PASID ? iommu_group_replace(ig->iommu, hwpt->domain)
+					 : iommu_group_replace_pasid(ig->iommu, pasid, hwpt->domain);
 }
 
 static void hardware_detach(struct iommufd_group *ig, uint32_t pasid)
 {
-	if (ig->iommu && pasid == IOMMUFD_NO_PASID)
+	if (!ig->iommu)
+		return;
+	if (pasid == IOMMUFD_NO_PASID)
 		iommu_group_detach(ig->iommu);
+	else
+		iommu_group_detach_pasid(ig->iommu, pasid);
 }
+
+/* From before a device can ask for pages, until after it has asked for the last */
+static int faults_join(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
+{
+	return hwpt->fault ? iommufd_fault_join(hwpt->fault, idev, pasid) : 0;
+}
+
+static void faults_unjoin(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
+{
+	if (hwpt->fault)
+		iommufd_fault_unjoin(hwpt->fault, idev, pasid);
+}
+
+static void faults_part(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
+{
+	if (hwpt->fault)
+		iommufd_fault_part(hwpt->fault, idev, pasid);
+}
+
+static void tell_driver(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
+{
+	const struct iommufd_hw *hw = iommufd_hw_of(idev);
+
+	if (hw->attached)
+		hw->attached(idev, pasid, hwpt);
+}
+
+/* ---- attach; the group's lock held ---- */
 
 /* The first device in a slot brings its group's hardware there. */
 static int slot_open(struct iommufd_group *ig, uint32_t pasid, struct iommufd_hwpt *hwpt, struct iommufd_slot **out)
@@ -133,8 +175,6 @@ static int slot_open(struct iommufd_group *ig, uint32_t pasid, struct iommufd_hw
 	struct iommufd_slot *slot;
 	int rc;
 
-	if (!suits_slot(hwpt, ig, pasid))
-		return -EINVAL;
 	slot = calloc(1, sizeof(*slot));
 	if (!slot)
 		return -ENOMEM;
@@ -161,16 +201,22 @@ static int attach_to_slot(struct iommufd_device *idev, uint32_t pasid, struct io
 		rc = reserve(&hwpt->ioas->iopt, idev);
 	if (rc)
 		goto err_free;
+	rc = faults_join(idev, pasid, hwpt);
+	if (rc)
+		goto err_unreserve;
 	if (!slot)
 		rc = slot_open(idev->group, pasid, hwpt, &slot);
 	if (rc)
-		goto err_unreserve;
+		goto err_unjoin;
+	tell_driver(idev, pasid, hwpt);
 	at->idev = idev;
 	LIST_INSERT_HEAD(&slot->devices, at, link);
 	iommufd_object_use(&hwpt->obj);
 	iommufd_object_use(&idev->obj);
 	return 0;
 
+err_unjoin:
+	faults_unjoin(idev, pasid, hwpt);
 err_unreserve:
 	if (pasid == IOMMUFD_NO_PASID)
 		unreserve(&hwpt->ioas->iopt, idev);
@@ -182,12 +228,14 @@ err_free:
 static int attach_locked(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
 {
 	struct iommufd_slot *slot = slot_find(idev->group, pasid);
+	int rc;
 
 	if (attachment_find(slot, idev))
 		return -EBUSY;
-	if ((slot && slot->hwpt != hwpt) || !suits(hwpt, idev))
+	if ((slot ? slot->hwpt != hwpt : !suits_slot(hwpt, idev->group, pasid)) || !suits(hwpt, idev))
 		return -EINVAL;
-	return attach_to_slot(idev, pasid, hwpt, slot);
+	rc = check_hardware(idev, pasid, hwpt);
+	return rc ? rc : attach_to_slot(idev, pasid, hwpt, slot);
 }
 
 /* Reserve for all of a slot in another address space; nothing stays on failure. */
@@ -218,17 +266,57 @@ static void unreserve_all(struct iommufd_slot *slot, struct iopt *t)
 		unreserve(t, at->idev);
 }
 
-static int check_replace(struct iommufd_group *ig, struct iommufd_slot *slot, const struct iommufd_hwpt *hwpt)
+/* Requests of all of a slot; nothing stays on failure. */
+static int faults_join_all(struct iommufd_slot *slot, struct iommufd_hwpt *hwpt)
+{
+	struct iommufd_attachment *at, *undo;
+	int rc;
+
+	LIST_FOREACH(at, &slot->devices, link) {
+		rc = faults_join(at->idev, slot->pasid, hwpt);
+		if (rc) {
+			LIST_FOREACH(undo, &slot->devices, link) {
+				if (undo == at)
+					break;
+				faults_unjoin(undo->idev, slot->pasid, hwpt);
+			}
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int check_replace(struct iommufd_group *ig, struct iommufd_slot *slot, struct iommufd_hwpt *hwpt)
 {
 	struct iommufd_attachment *at;
+	int rc = 0;
 
 	if (!suits_slot(hwpt, ig, slot->pasid))
 		return -EINVAL;
 	LIST_FOREACH(at, &slot->devices, link) {
-		if (!suits(hwpt, at->idev))
-			return -EINVAL;
+		rc = suits(hwpt, at->idev) ? check_hardware(at->idev, slot->pasid, hwpt) : -EINVAL;
+		if (rc)
+			break;
 	}
-	return 0;
+	return rc;
+}
+
+/* Hardware goes over, and what devices ask for with it. */
+static int switch_over(struct iommufd_group *ig, struct iommufd_slot *slot, struct iommufd_hwpt *hwpt)
+{
+	struct iommufd_attachment *at;
+	int rc = faults_join_all(slot, hwpt);
+
+	if (rc)
+		return rc;
+	rc = hardware_replace(ig, slot->pasid, hwpt);
+	LIST_FOREACH(at, &slot->devices, link) {
+		if (rc)
+			faults_unjoin(at->idev, slot->pasid, hwpt);
+		else
+			faults_part(at->idev, slot->pasid, slot->hwpt);
+	}
+	return rc;
 }
 
 /* *@old and *@moved: what @moved devices do not use any more, to be told without the lock. */
@@ -253,7 +341,7 @@ static int replace_locked(struct iommufd_device *idev, uint32_t pasid, struct io
 		rc = reserve_all(slot, to);
 	if (rc)
 		return rc;
-	rc = hardware_replace(idev->group, pasid, hwpt);
+	rc = switch_over(idev->group, slot, hwpt);
 	if (rc) {
 		if (elsewhere)
 			unreserve_all(slot, to);
@@ -264,6 +352,7 @@ static int replace_locked(struct iommufd_device *idev, uint32_t pasid, struct io
 	*old = slot->hwpt;
 	slot->hwpt = hwpt;
 	LIST_FOREACH(at, &slot->devices, link) {
+		tell_driver(at->idev, pasid, hwpt);
 		iommufd_object_use(&hwpt->obj);
 		++*moved;
 	}
@@ -321,7 +410,7 @@ static int change_to_new(struct iommufd_device *idev, uint32_t pasid, struct iom
 		rc = reserve(&ioas->iopt, idev);
 	if (rc)
 		return rc;
-	rc = iommufd_hwpt_create(ioas, idev, true, &hwpt);
+	rc = iommufd_hwpt_create_auto(ioas, idev, &hwpt);
 	unreserve(&ioas->iopt, idev);
 	if (rc)
 		return rc;
@@ -359,7 +448,7 @@ static int change(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id, 
 
 	if (!pt)
 		return -ENOENT;
-	if (pt->type == IOMMUFD_HWPT)
+	if (pt->type == IOMMUFD_HWPT || pt->type == IOMMUFD_NESTED)
 		rc = fn(idev, pasid, container_of(pt, struct iommufd_hwpt, obj));
 	else if (pt->type == IOMMUFD_IOAS)
 		rc = change_to_ioas(idev, pasid, container_of(pt, struct iommufd_ioas, obj), fn, &id);
@@ -396,6 +485,8 @@ static struct iommufd_hwpt *detach_locked(struct iommufd_device *idev, uint32_t 
 		RB_REMOVE(iommufd_slots, &idev->group->slots, slot);
 		free(slot);
 	}
+	faults_part(idev, pasid, hwpt);
+	tell_driver(idev, pasid, NULL);
 	if (pasid == IOMMUFD_NO_PASID)
 		unreserve(&hwpt->ioas->iopt, idev);
 	return hwpt;
@@ -418,4 +509,63 @@ bool iommufd_device_attached(struct iommufd_device *idev, uint32_t pasid)
 {
 	SCOPED_LOCK(&idev->group->lock);
 	return attachment_find(slot_find(idev->group, pasid), idev);
+}
+
+/* ---- page requests that did not come from DMA ---- */
+
+/* Who answers what a device asks for with this PASID; without a slot of its own it may be the nested one's. */
+static const struct iommufd_hwpt *answers(struct iommufd_device *idev, uint32_t pasid)
+{
+	struct iommufd_slot *slot = slot_find(idev->group, pasid);
+
+	if (slot || pasid == IOMMUFD_NO_PASID || !iommufd_hw_of(idev)->user_pasids)
+		return slot ? slot->hwpt : NULL;
+	slot = slot_find(idev->group, IOMMUFD_NO_PASID);
+	return slot && slot->hwpt->parent ? slot->hwpt : NULL;
+}
+
+int iommufd_device_request(struct iommufd_device *idev, struct iommu_page_request *r)
+{
+	const struct iommufd_hwpt *hwpt;
+
+	SCOPED_LOCK(&idev->group->lock);
+	hwpt = answers(idev, r->pasid);
+	return hwpt && hwpt->fault ? iommufd_fault_ops.request(hwpt->fault, r) : -EINVAL;
+}
+
+void iommufd_device_detach_all(struct iommufd_device *idev)
+{
+	struct iommufd_slot *slot;
+	uint32_t pasid;
+
+	do {
+		mutex_lock(&idev->group->lock);
+		RB_FOREACH(slot, iommufd_slots, &idev->group->slots) {
+			if (attachment_find(slot, idev))
+				break;
+		}
+		pasid = slot ? slot->pasid : 0;
+		mutex_unlock(&idev->group->lock);
+		if (slot)
+			iommufd_device_detach(idev, pasid);
+	} while (slot);
+}
+
+bool iommufd_device_detached(struct iommufd_device *idev)
+{
+	struct iommufd_slot *slot;
+
+	SCOPED_LOCK(&idev->group->lock);
+	RB_FOREACH(slot, iommufd_slots, &idev->group->slots) {
+		if (attachment_find(slot, idev))
+			return false;
+	}
+	return true;
+}
+
+struct iommufd_hwpt *iommufd_device_hwpt_locked(struct iommufd_device *idev, uint32_t pasid)
+{
+	struct iommufd_slot *slot = slot_find(idev->group, pasid);
+
+	return attachment_find(slot, idev) ? slot->hwpt : NULL;
 }

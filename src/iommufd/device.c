@@ -192,9 +192,11 @@ int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, st
 void iommufd_device_unbind(struct iommufd_device *idev)
 {
 	struct iommufd_ctx *ctx = idev->obj.ctx;
+	const bool foreign = idev->foreign;
 
 	assert(idev->obj.users == 1); /* ours: it is not attached */
 	iommufd_object_withdraw(&idev->obj);
+	iommufd_vdevice_orphan(idev);
 	mutex_lock(&ctx->lock);
 	LIST_REMOVE(idev, bound);
 	mutex_unlock(&ctx->lock);
@@ -202,13 +204,19 @@ void iommufd_device_unbind(struct iommufd_device *idev)
 		iommu_dev_release(idev->iommu);
 	group_put(ctx, idev->group);
 	free(idev);
-	iommufd_ctx_put(ctx);
+	iommufd_ctx_put(foreign ? NULL : ctx);
 }
 
-/* A bound device is used by its driver, so neither DESTROY nor the end of the context, which it keeps, comes here. */
+/* A bound device is used by its driver, so neither DESTROY nor the end of the context comes here. */
 void iommufd_device_free(struct iommufd_object *o)
 {
 	assert(!"a device is unbound, not destroyed");
+}
+
+void iommufd_device_end_with_ctx(struct iommufd_device *idev)
+{
+	idev->foreign = true;
+	iommufd_ctx_put(idev->obj.ctx);
 }
 
 struct iommufd_ctx *iommufd_device_ctx(struct iommufd_device *idev)

@@ -108,18 +108,22 @@ static bool collect(struct iommufd_hwpt *hwpt, struct piece *p, bool clear)
 	return last == p->last;
 }
 
-/* Or a piece into the program's bitmap. */
+/* Or a piece into the program's bitmap, page by page of it, as far as it can be written. */
 static int deliver(struct task *t, uva_t at, const struct piece *p)
 {
-	uint64_t bits = ((p->last - p->start) >> p->shift) + 1;
+	const uint64_t n = (((p->last - p->start) >> p->shift) + 8) / 8;
 	uint8_t there[PIECE];
-	size_t n = (bits + 7) / 8;
 
-	if (task_copy_in(t, there, at, n))
-		return -EFAULT;
-	for (size_t i = 0; i < n; i++)
-		there[i] |= p->bits[i];
-	return task_copy_out(t, at, there, n);
+	for (uint64_t done = 0, step; done < n; done += step) {
+		step = MIN(n - done, UVFIO_PAGE_SIZE - ((at + done) & (UVFIO_PAGE_SIZE - 1)));
+		if (task_copy_in(t, there, at + done, step))
+			return -EFAULT;
+		for (uint64_t i = 0; i < step; i++)
+			there[i] |= p->bits[done + i];
+		if (task_copy_out(t, at + done, there, step))
+			return -EFAULT;
+	}
+	return 0;
 }
 
 static void report(struct task *t, struct iommufd_hwpt *hwpt, const struct iommu_hwpt_get_dirty_bitmap *a)

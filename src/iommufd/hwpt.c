@@ -1,61 +1,124 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HWPTs: one hardware page table each, that shows all of an address space to the devices attached to it. A program
- * makes them (manual), or attaching a device to an IOAS does (automatic): those are shared by all devices that suit,
- * and go with the last one.
+ * HWPTs: what devices are attached to. A paging one is one hardware page table, that shows all of an address space. A
+ * program makes it (manual), or attaching a device to an IOAS does (automatic): those are shared by all devices that
+ * suit, and go with the last one. A nested one is a guest's own page table, which leads to the addresses of a paging one,
+ * its parent.
  *
  * Spec: 30, 6.3, 7.
  */
-#include "iommufd/priv.h"
+#include "iommufd/hw.h"
 #include <assert.h>
 
-#define PAGING_FLAGS (IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING | IOMMU_HWPT_FAULT_ID_VALID | \
-		      IOMMU_HWPT_ALLOC_PASID)
+#define NESTED_FLAGS (IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID)
 
 /* ---- life ---- */
 
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic,
-			struct iommufd_hwpt **out)
+static int hwpt_new(struct iommufd_ctx *ctx, enum iommufd_type type, const struct iommufd_hw *hw,
+		    struct iommufd_hwpt **out)
 {
 	struct iommufd_hwpt *hwpt = calloc(1, sizeof(*hwpt));
 	int rc;
 
 	if (!hwpt)
 		return -ENOMEM;
-	rc = iommufd_object_reserve(ioas->obj.ctx, IOMMUFD_HWPT, &hwpt->obj);
+	rc = iommufd_object_reserve(ctx, type, &hwpt->obj);
+	if (rc) {
+		free(hwpt);
+		return rc;
+	}
+	hwpt->hw = hw;
+	*out = hwpt;
+	return 0;
+}
+
+/* The opposite, before it has a domain */
+static void hwpt_drop(struct iommufd_hwpt *hwpt)
+{
+	iommufd_object_abandon(&hwpt->obj);
+	free(hwpt);
+}
+
+static int create_paging(struct iommufd_ioas *ioas, struct iommufd_device *idev, const struct hw_user *user,
+			 struct iommufd_hwpt **out)
+{
+	struct iommufd_hwpt *hwpt;
+	int rc = hwpt_new(ioas->obj.ctx, IOMMUFD_HWPT, iommufd_hw_of(idev), &hwpt);
+
 	if (rc)
-		goto err_free;
-	rc = iommu_domain_create_for(ioas->obj.ctx->fd->iommu, idev->unit, &hwpt->domain);
+		return rc;
+	rc = hwpt->hw->paging(hwpt, idev, user);
 	if (rc)
-		goto err_abandon;
+		goto err_drop;
 	/* From the beginning: whatever is mapped later is snooped. */
 	hwpt->enforces_coherency = iommu_domain_enforce_coherency(hwpt->domain);
 	rc = iopt_add_domain(&ioas->iopt, hwpt->domain);
 	if (rc)
 		goto err_domain;
 	hwpt->ioas = ioas;
-	hwpt->obj.automatic = automatic;
-	hwpt->obj.visitors = automatic;
 	iommufd_object_use(&ioas->obj);
 	*out = hwpt;
 	return 0;
 
 err_domain:
 	iommu_domain_destroy(hwpt->domain);
-err_abandon:
-	iommufd_object_abandon(&hwpt->obj);
-err_free:
-	free(hwpt);
+err_drop:
+	hwpt_drop(hwpt);
 	return rc;
+}
+
+int iommufd_hwpt_create_auto(struct iommufd_ioas *ioas, struct iommufd_device *idev, struct iommufd_hwpt **out)
+{
+	int rc = create_paging(ioas, idev, NULL, out);
+
+	if (rc)
+		return rc;
+	(*out)->obj.automatic = true;
+	(*out)->obj.visitors = 1;
+	return 0;
+}
+
+/* On @parent, or on what @viommu has for one */
+static int create_nested(struct iommufd_hwpt *parent, struct iommufd_viommu *viommu, const struct hw_user *user,
+			 struct iommufd_hwpt **out)
+{
+	struct iommufd_hwpt *hwpt;
+	int rc = hwpt_new(parent->obj.ctx, IOMMUFD_NESTED, parent->hw, &hwpt);
+
+	if (rc)
+		return rc;
+	hwpt->ioas = parent->ioas;
+	hwpt->parent = parent;
+	hwpt->viommu = viommu;
+	rc = hwpt->hw->nested(hwpt, user);
+	if (rc) {
+		hwpt_drop(hwpt);
+		return rc;
+	}
+	iommufd_object_use(viommu ? &viommu->obj : &parent->obj);
+	*out = hwpt;
+	return 0;
+}
+
+/* What it used */
+static struct iommufd_object *base_of(const struct iommufd_hwpt *hwpt)
+{
+	if (!hwpt->parent)
+		return &hwpt->ioas->obj;
+	return hwpt->viommu ? &hwpt->viommu->obj : &hwpt->parent->obj;
 }
 
 static void hwpt_end(struct iommufd_hwpt *hwpt)
 {
-	iopt_remove_domain(&hwpt->ioas->iopt, hwpt->domain);
+	struct iommufd_object *base = base_of(hwpt);
+
+	if (!hwpt->parent)
+		iopt_remove_domain(&hwpt->ioas->iopt, hwpt->domain);
 	iommu_domain_destroy(hwpt->domain);
 	if (hwpt->fault)
-		iommufd_object_unuse(hwpt->fault);
-	iommufd_object_unuse(&hwpt->ioas->obj);
+		iommufd_object_unuse(iommufd_fault_object(hwpt->fault));
+	iommufd_object_unuse(base);
+	free(hwpt->hw_data);
 	free(hwpt);
 }
 
@@ -63,9 +126,11 @@ void iommufd_hwpt_free(struct iommufd_object *o)
 {
 	struct iommufd_hwpt *hwpt = container_of(o, struct iommufd_hwpt, obj);
 
-	mutex_lock(&o->ctx->lock);
-	TAILQ_REMOVE(&hwpt->ioas->hwpts, hwpt, link);
-	mutex_unlock(&o->ctx->lock);
+	if (!hwpt->parent) {
+		mutex_lock(&o->ctx->lock);
+		TAILQ_REMOVE(&hwpt->ioas->hwpts, hwpt, link);
+		mutex_unlock(&o->ctx->lock);
+	}
 	hwpt_end(hwpt);
 }
 
@@ -77,9 +142,11 @@ void iommufd_hwpt_abandon(struct iommufd_hwpt *hwpt)
 
 void iommufd_hwpt_publish(struct iommufd_hwpt *hwpt)
 {
-	mutex_lock(&hwpt->obj.ctx->lock);
-	TAILQ_INSERT_TAIL(&hwpt->ioas->hwpts, hwpt, link);
-	mutex_unlock(&hwpt->obj.ctx->lock);
+	if (!hwpt->parent) {
+		mutex_lock(&hwpt->obj.ctx->lock);
+		TAILQ_INSERT_TAIL(&hwpt->ioas->hwpts, hwpt, link);
+		mutex_unlock(&hwpt->obj.ctx->lock);
+	}
 	iommufd_object_publish(&hwpt->obj);
 }
 
@@ -121,49 +188,100 @@ bool iommufd_ioas_enforces_coherency(struct iommufd_ioas *ioas)
 
 /* ---- HWPT_ALLOC ---- */
 
-static int check_paging(const struct iommu_hwpt_alloc *a, const struct iommu_unit *unit)
+static int check_paging(uint32_t flags, const struct iommufd_device *idev)
 {
-	const bool nest = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
-
-	if ((a->flags & ~PAGING_FLAGS) || (a->flags && unit == &iommufd_noiommu_unit))
+	if (flags & ~iommufd_hw_of(idev)->paging_flags)
 		return -EOPNOTSUPP;
-	if ((a->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) && !unit->dirty)
+	if ((flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) && !idev->unit->dirty)
 		return -EOPNOTSUPP;
-	if (nest && ((a->flags & IOMMU_HWPT_FAULT_ID_VALID) || !unit->nesting))
-		return -EOPNOTSUPP;
-	/* No unit's page tables need to be told anything. */
-	return a->data_type != IOMMU_HWPT_DATA_NONE ? -EOPNOTSUPP : 0;
+	if (!(flags & IOMMU_HWPT_ALLOC_NEST_PARENT))
+		return 0;
+	return (flags & IOMMU_HWPT_FAULT_ID_VALID) || !idev->unit->nesting ? -EOPNOTSUPP : 0;
 }
 
 /* The queue that an HWPT being made names. */
 static int name_fault(struct ucmd *u, struct iommufd_hwpt *hwpt)
 {
 	const struct iommu_hwpt_alloc *a = u->cmd;
-	struct iommufd_object *fault;
+	struct iommufd_fault *fault;
 
 	if (!(a->flags & IOMMU_HWPT_FAULT_ID_VALID))
 		return 0;
-	fault = iommufd_object_visit(u->ctx, a->fault_id, IOMMUFD_FAULT);
+	fault = iommufd_fault_visit(u->ctx, a->fault_id);
 	if (!fault)
 		return -ENOENT;
-	iommufd_object_use(fault);
+	iommufd_object_use(iommufd_fault_object(fault));
 	hwpt->fault = fault;
-	iommufd_object_leave(fault);
+	iommu_domain_handle_faults(hwpt->domain, &iommufd_fault_ops, fault);
+	iommufd_object_leave(iommufd_fault_object(fault));
 	return 0;
 }
 
-static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iommufd_ioas *ioas,
-			struct iommufd_hwpt **out)
+static int alloc_paging(uint32_t flags, struct iommufd_device *idev, struct iommufd_ioas *ioas,
+			const struct hw_user *user, struct iommufd_hwpt **out)
 {
-	struct iommu_hwpt_alloc *a = u->cmd;
-	struct iommufd_hwpt *hwpt;
-	int rc = check_paging(a, idev->unit);
+	int rc = check_paging(flags, idev);
+
+	return rc ? rc : create_paging(ioas, idev, user->type == IOMMU_HWPT_DATA_NONE ? NULL : user, out);
+}
+
+static int check_nested(uint32_t flags, const struct iommufd_hw *hw, const struct hw_user *user)
+{
+	return (flags & ~(uint32_t)NESTED_FLAGS) || !user->length || !hw->nested ? -EOPNOTSUPP : 0;
+}
+
+static int alloc_nested(uint32_t flags, struct iommufd_device *idev, struct iommufd_hwpt *parent,
+			const struct hw_user *user, struct iommufd_hwpt **out)
+{
+	int rc = check_nested(flags, iommufd_hw_of(idev), user);
 
 	if (rc)
 		return rc;
-	rc = iommufd_hwpt_create(ioas, idev, false, &hwpt);
+	if (!parent->nest_parent || parent->hw != iommufd_hw_of(idev))
+		return -EINVAL;
+	return create_nested(parent, NULL, user, out);
+}
+
+static int alloc_virtual(uint32_t flags, struct iommufd_device *idev, struct iommufd_viommu *viommu,
+			 const struct hw_user *user, struct iommufd_hwpt **out)
+{
+	int rc = check_nested(flags, viommu->hw, user);
+
 	if (rc)
 		return rc;
+	return !iommufd_hw_same_unit(viommu->unit, idev->unit) ? -EINVAL : create_nested(viommu->parent, viommu, user, out);
+}
+
+static int alloc_on(uint32_t flags, struct iommufd_device *idev, struct iommufd_object *pt, const struct hw_user *user,
+		    struct iommufd_hwpt **out)
+{
+	switch (pt->type) {
+	case IOMMUFD_IOAS:
+		return alloc_paging(flags, idev, container_of(pt, struct iommufd_ioas, obj), user, out);
+	case IOMMUFD_HWPT:
+		return alloc_nested(flags, idev, container_of(pt, struct iommufd_hwpt, obj), user, out);
+	case IOMMUFD_VIOMMU:
+		return alloc_virtual(flags, idev, container_of(pt, struct iommufd_viommu, obj), user, out);
+	default:
+		return -EINVAL;
+	}
+}
+
+static int alloc_for(struct ucmd *u, struct iommufd_device *idev, struct iommufd_hwpt **out)
+{
+	struct iommu_hwpt_alloc *a = u->cmd;
+	const struct hw_user user = { .t = u->t, .type = a->data_type, .length = a->data_len, .uva = a->data_uptr };
+	struct iommufd_object *pt = iommufd_object_visit(u->ctx, a->pt_id, IOMMUFD_ANY);
+	struct iommufd_hwpt *hwpt;
+	int rc;
+
+	if (!pt)
+		return -EINVAL;
+	rc = alloc_on(a->flags, idev, pt, &user, &hwpt);
+	if (rc) {
+		iommufd_object_leave(pt);
+		return rc;
+	}
 	hwpt->nest_parent = a->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	hwpt->dirty = a->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	hwpt->pasid = a->flags & IOMMU_HWPT_ALLOC_PASID;
@@ -173,22 +291,7 @@ static int alloc_paging(struct ucmd *u, struct iommufd_device *idev, struct iomm
 		iommufd_hwpt_abandon(hwpt);
 	else
 		*out = hwpt;
-	return rc;
-}
-
-static int alloc_for(struct ucmd *u, struct iommufd_device *idev, struct iommufd_hwpt **out)
-{
-	const struct iommu_hwpt_alloc *a = u->cmd;
-	struct iommufd_object *pt = iommufd_object_visit(u->ctx, a->pt_id, IOMMUFD_ANY);
-	int rc = -EINVAL;
-
-	if (!pt)
-		return -EINVAL;
-	if (pt->type == IOMMUFD_IOAS)
-		rc = alloc_paging(u, idev, container_of(pt, struct iommufd_ioas, obj), out);
-	else if (pt->type == IOMMUFD_HWPT)
-		rc = -EOPNOTSUPP; /* no unit's driver has nested ones */
-	iommufd_object_leave(pt);
+	iommufd_object_leave(pt); /* the HWPT uses it by now */
 	return rc;
 }
 
@@ -216,34 +319,4 @@ int iommufd_hwpt_alloc_ioctl(struct ucmd *u)
 	else
 		iommufd_hwpt_publish(hwpt);
 	return rc;
-}
-
-/* ---- HWPT_INVALIDATE ---- */
-
-#define INVALIDATE_MAX (1u << 19)
-
-/* Only nested page tables and virtual IOMMUs have caches to invalidate. */
-static int invalidate(struct ucmd *u, const struct iommu_hwpt_invalidate *a)
-{
-	struct iommufd_object *o;
-
-	if (a->__reserved)
-		return -EOPNOTSUPP;
-	if (a->entry_num && (!a->data_uptr || !a->entry_len || a->entry_len > UVFIO_PAGE_SIZE ||
-			     a->entry_num > INVALIDATE_MAX))
-		return -EINVAL;
-	o = iommufd_object_visit(u->ctx, a->hwpt_id, IOMMUFD_ANY);
-	if (!o)
-		return -ENOENT;
-	iommufd_object_leave(o);
-	return -EINVAL;
-}
-
-int iommufd_hwpt_invalidate_ioctl(struct ucmd *u)
-{
-	struct iommu_hwpt_invalidate *a = u->cmd;
-	int rc = invalidate(u, a);
-
-	a->entry_num = 0; /* done */
-	return ucmd_respond(u) ? -EFAULT : rc;
 }

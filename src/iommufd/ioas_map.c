@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MAP, MAP_FILE, COPY and UNMAP: the checks, in Linux's order. Spec: 30, 4.5, 4.9, 4.10. */
-#include "iommufd/priv.h"
+#include "iommufd/mock.h"
 #include <unistd.h>
 
 #define ACCESS_FLAGS (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
@@ -60,31 +60,47 @@ int iommufd_ioas_map_ioctl(struct ucmd *u)
 	return rc ? rc : ucmd_respond(u);
 }
 
-/* A file of the machine's is a file that has no pages. */
-static int file_of(struct task *t, int fd, int *out)
+/* A file of the machine's: a dma-buf, or one that has no pages. */
+static int machine_file_pages(struct ucmd *u, const struct iommu_ioas_map_file *a, struct iommufd_pages **out)
 {
-	int rc = task_host_fd(t, fd);
+	const bool writable = a->flags & IOMMU_IOAS_MAP_WRITEABLE;
+	struct mem_dmabuf *buf;
+	struct file *f;
+	int rc = task_file_get(u->t, a->fd, &f);
 
-	if (rc < 0 && rc != -EBADFD)
+	if (rc)
+		return rc == -EBADFD ? -EBADF : rc; /* another file has got the number meanwhile */
+	buf = mem_dmabuf_of(f);
+	if (buf)
+		rc = iommufd_pages_create_dmabuf(u->ctx->fd, u->t, buf, a->start, a->length, writable, out);
+	else
+		rc = iommufd_pages_create_file(u->ctx->fd, u->t, -1, a->start, a->length, writable, u->ctx->by_mm, out);
+	file_put(f);
+	return rc;
+}
+
+static int file_pages(struct ucmd *u, const struct iommu_ioas_map_file *a, struct iommufd_pages **out)
+{
+	int rc = task_host_fd(u->t, a->fd);
+
+	if (rc == -EBADFD)
+		return machine_file_pages(u, a, out);
+	if (rc < 0)
 		return rc;
-	*out = rc < 0 ? -1 : rc;
-	return 0;
+	return iommufd_pages_create_file(u->ctx->fd, u->t, rc, a->start, a->length, a->flags & IOMMU_IOAS_MAP_WRITEABLE,
+					 u->ctx->by_mm, out);
 }
 
 static int map_file(struct ucmd *u, struct iommufd_ioas *ioas, struct iommu_ioas_map_file *a)
 {
 	struct iommufd_pages *pages;
-	int file, rc;
+	int rc;
 
 	if (!a->length)
 		return -EINVAL;
 	if (a->start + (a->length - 1) < a->start)
 		return -EOVERFLOW;
-	rc = file_of(u->t, a->fd, &file);
-	if (rc)
-		return rc;
-	rc = iommufd_pages_create_file(u->ctx->fd, u->t, file, a->start, a->length, a->flags & IOMMU_IOAS_MAP_WRITEABLE,
-				       u->ctx->by_mm, &pages);
+	rc = file_pages(u, a, &pages);
 	return rc ? rc : map_pages(ioas, pages, a->length, a->flags, &a->iova);
 }
 
@@ -140,8 +156,11 @@ static int copy(struct ucmd *u, struct iommu_ioas_copy *a)
 int iommufd_ioas_copy_ioctl(struct ucmd *u)
 {
 	struct iommu_ioas_copy *a = u->cmd;
-	int rc = check(a->flags, a->length, MAX(a->src_iova, a->dst_iova));
+	int rc;
 
+	if (u->ctx->fd->test)
+		iommufd_test_copy_source(u, a);
+	rc = check(a->flags, a->length, MAX(a->src_iova, a->dst_iova));
 	if (!rc)
 		rc = copy(u, a);
 	return rc ? rc : ucmd_respond(u);

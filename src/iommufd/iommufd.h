@@ -37,6 +37,7 @@ struct iommufd_access; /* software that uses an address space */
 struct iommufd_params {
 	bool unsafe_interrupts; /* bind devices without isolated MSI too; changed at run time through /sys/module/iommufd */
 	bool noiommu;           /* with No-IOMMU mode */
+	bool test;              /* with the test interface, IOMMU_TEST_CMD: mock devices, and looks inside (spec 31) */
 };
 
 /** iommufd_create - the node /dev/iommu and its module's parameter. 0; -ENOMEM; -EEXIST */
@@ -120,6 +121,8 @@ int iommufd_ctx_device_id(struct iommufd_ctx *ctx, struct iommu_dev *d);
 
 struct iommufd_access_ops {
 	bool needs_pin_pages;
+	/* It belongs to an object of the context, so it does not keep it; what it has pinned cannot be unmapped at all */
+	bool internal;
 	/*
 	 * [@iova, +@length) is about to be unmapped (0, UINT64_MAX: all there is): unpin everything of it before returning.
 	 * Context: no lock of iommufd's held; may be called for a range that is not pinned.
@@ -127,7 +130,7 @@ struct iommufd_access_ops {
 	void (*unmap)(void *ctx, iova_t iova, uint64_t length);
 };
 
-/** iommufd_access_create - takes a reference on the context. -ENOMEM */
+/** iommufd_access_create - takes a reference on the context, unless it is internal. -ENOMEM */
 int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_ops *ops, void *priv,
 			  struct iommufd_access **out, uint32_t *id);
 /** iommufd_access_destroy - detaches; waits for callbacks under way */

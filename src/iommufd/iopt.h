@@ -30,6 +30,7 @@ struct iopt_area {
 	uint8_t prot;           /* MEM_READ, MEM_WRITE */
 	bool closing;           /* an unmap waits for its pins to go: no new ones */
 	unsigned pins;          /* of accesses */
+	unsigned locks;         /* of them, those that no unmap can ask back */
 };
 RB_HEAD(iopt_areas, iopt_area);
 
@@ -56,6 +57,7 @@ struct iopt {
 	unsigned nallowed;           /* 0: everything is */
 	struct iommu_domain **domains;
 	unsigned ndomains;
+	unsigned ndmabufs;           /* areas of dma-bufs */
 	LIST_HEAD(, iommufd_access) accesses;
 	uint64_t align;              /* of addresses and lengths; 1: bytes */
 	bool small;                  /* every translation is of one page (OPTION HUGE_PAGES 0) */
@@ -130,10 +132,10 @@ void iopt_slices_put(struct iopt_slice *s, int n);
  * iopt_unmap - remove whole areas
  * @removed: bytes; valid on failure too, as areas before the one in the way stay removed
  * Context: no lock of an access held, as accesses are called back.
- * Return: 0; -ENOENT the range cuts an area; -EDEADLOCK an access does not let go
+ * Return: 0; -ENOENT the range cuts an area; -EBUSY a hardware queue is in one; -EDEADLOCK an access does not let go
  */
 int iopt_unmap(struct iopt *t, iova_t start, iova_t last, uint64_t *removed);
-/** iopt_cut - make @last the end of an area, if it is inside one (type1). -EINVAL; -EBUSY; -ENOMEM */
+/** iopt_cut - make @last the end of an area, if it is inside one (type1). -EINVAL; -EBUSY; -EOPNOTSUPP a dma-buf's; -ENOMEM */
 int iopt_cut(struct iopt *t, iova_t last);
 
 /* ---- iopt_domain.c ---- */
@@ -145,6 +147,8 @@ void iopt_remove_domain(struct iopt *t, struct iommu_domain *dom);
 int iopt_area_show_locked(struct iopt *t, struct iopt_area *a);
 /** iopt_hide_locked - no domain translates [@start, @last] any more; what is there stays pinned */
 void iopt_hide_locked(struct iopt *t, iova_t start, iova_t last);
+/** iopt_area_hidden_locked - no domain translates the area any more */
+void iopt_area_hidden_locked(struct iopt *t, struct iopt_area *a);
 
 /* ---- access.c ---- */
 

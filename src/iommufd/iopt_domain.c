@@ -13,6 +13,12 @@ static int area_map(struct iopt *t, struct iopt_area *a, struct iommu_domain *do
 	return iommufd_pages_map(a->pages, a->at, iopt_area_length(a), dom, a->start, a->prot, t->small);
 }
 
+static void area_unmap(struct iopt_area *a, struct iommu_domain *dom)
+{
+	iommu_unmap(dom, a->start, iopt_area_length(a));
+	iommufd_pages_unmapped(a->pages, dom, a->start);
+}
+
 int iopt_area_show_locked(struct iopt *t, struct iopt_area *a)
 {
 	int rc;
@@ -26,7 +32,7 @@ int iopt_area_show_locked(struct iopt *t, struct iopt_area *a)
 		rc = area_map(t, a, t->domains[i]);
 		if (rc) {
 			while (i > 0)
-				iommu_unmap(t->domains[--i], a->start, iopt_area_length(a));
+				area_unmap(a, t->domains[--i]);
 			iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
 			return rc;
 		}
@@ -50,6 +56,24 @@ void iopt_hide_locked(struct iopt *t, iova_t start, iova_t last)
 {
 	for (unsigned i = 0; i < t->ndomains; i++)
 		hide(t->domains[i], start, last);
+}
+
+void iopt_area_hidden_locked(struct iopt *t, struct iopt_area *a)
+{
+	if (!iommufd_pages_is_dmabuf(a->pages))
+		return;
+	for (unsigned i = 0; i < t->ndomains; i++)
+		iommufd_pages_unmapped(a->pages, t->domains[i], a->start);
+}
+
+/* A domain that shows nothing any more. */
+static void hide_all_locked(struct iopt *t, struct iommu_domain *dom)
+{
+	struct iopt_area *a = t->ndmabufs ? iopt_area_from_locked(t, 0) : NULL;
+
+	hide(dom, 0, UINT64_MAX);
+	for (; a; a = iopt_area_next_locked(t, a))
+		iommufd_pages_unmapped(a->pages, dom, a->start);
 }
 
 /* ---- the aperture ---- */
@@ -111,7 +135,7 @@ static int populate_locked(struct iopt *t, struct iommu_domain *dom)
 	}
 	if (!rc)
 		return 0;
-	hide(dom, 0, UINT64_MAX);
+	hide_all_locked(t, dom);
 	if (!t->ndomains)
 		release_until_locked(t, a);
 	return rc;
@@ -156,7 +180,7 @@ void iopt_remove_domain(struct iopt *t, struct iommu_domain *dom)
 	while (i < t->ndomains && t->domains[i] != dom)
 		i++;
 	assert(i < t->ndomains);
-	hide(dom, 0, UINT64_MAX);
+	hide_all_locked(t, dom);
 	t->domains[i] = t->domains[--t->ndomains];
 	if (!t->ndomains)
 		release_until_locked(t, NULL);

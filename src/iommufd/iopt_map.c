@@ -30,6 +30,7 @@ static int area_create_locked(struct iopt *t, const struct iopt_slice *s, unsign
 		return -ENOMEM;
 	*a = (struct iopt_area){ .start = iova, .last = iova + s->length - 1, .pages = iommufd_pages_get(s->pages),
 				 .at = s->at, .prot = (uint8_t)prot };
+	t->ndmabufs += iommufd_pages_is_dmabuf(a->pages);
 	iopt_area_insert_locked(t, a);
 	*out = a;
 	return 0;
@@ -37,6 +38,7 @@ static int area_create_locked(struct iopt *t, const struct iopt_slice *s, unsign
 
 static void area_free_locked(struct iopt *t, struct iopt_area *a)
 {
+	t->ndmabufs -= iommufd_pages_is_dmabuf(a->pages);
 	iommufd_pages_put(a->pages);
 	slab_free(&t->room, a);
 }
@@ -44,6 +46,7 @@ static void area_free_locked(struct iopt *t, struct iopt_area *a)
 /* It is shown to no domain. */
 static void area_destroy_locked(struct iopt *t, struct iopt_area *a)
 {
+	iopt_area_hidden_locked(t, a);
 	if (t->ndomains)
 		iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
 	iopt_area_remove_locked(t, a);
@@ -206,6 +209,8 @@ struct unmap {
 /* May it be removed? 0; -EAGAIN when its pins are gone; or why not. */
 static int removable(const struct iopt_area *a, const struct unmap *u)
 {
+	if (a->locks)
+		return -EBUSY;
 	if (a->start < u->start || a->last > u->last)
 		return -ENOENT;
 	return a->pins ? -EAGAIN : 0;
@@ -296,6 +301,8 @@ int iopt_cut(struct iopt *t, iova_t last)
 		return 0;
 	if (a->closing)
 		return -EBUSY;
+	if (iommufd_pages_is_dmabuf(a->pages))
+		return -EOPNOTSUPP;
 	at = a->at + (last + 1 - a->start);
 	if (!IS_ALIGNED((last + 1) | (at & (UVFIO_PAGE_SIZE - 1)), t->align) || a->pins || (t->ndomains && !t->small))
 		return -EINVAL;

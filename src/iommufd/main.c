@@ -8,8 +8,9 @@
  *
  * Spec: 30, sections 1 to 3.
  */
-#include "iommufd/priv.h"
+#include "abi/iommufd_test.h"
 #include "iommufd/account.h"
+#include "iommufd/mock.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,9 +55,10 @@ static const struct request {
 	REQUEST(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, IOMMU_VEVENTQ_ALLOC_MIN, iommufd_veventq_alloc_ioctl),
 	WHOLE(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, iommufd_hw_queue_alloc_ioctl),
 	WHOLE(IOMMU_IOAS_NOIOMMU_GET_PA, iommu_ioas_noiommu_get_pa, iommufd_get_pa_ioctl),
+	REQUEST(IOMMU_TEST_CMD, iommu_test_cmd, IOMMU_TEST_CMD_MIN, iommufd_test_ioctl), /* where it is built in */
 };
 
-#define CMD_MAX 64 /* bytes of the largest structure */
+#define CMD_MAX 72 /* bytes of the largest structure */
 
 int ucmd_respond(struct ucmd *u)
 {
@@ -66,7 +68,7 @@ int ucmd_respond(struct ucmd *u)
 /* One copy where it will do, as each may be a system call: nearly always the caller's memory has room for ours. */
 static int copy_in(struct ucmd *u, const struct request *r, unsigned cmd)
 {
-	const bool whole = task_copy_in(u->t, u->cmd, u->arg, r->full) == 0;
+	const bool whole = r->fn && task_copy_in(u->t, u->cmd, u->arg, r->full) == 0;
 	int rc;
 
 	if (whole)
@@ -86,6 +88,12 @@ static int copy_in(struct ucmd *u, const struct request *r, unsigned cmd)
 	return rc;
 }
 
+/* Without the test interface the table ends before it. */
+static unsigned nrequests(const struct iommufd *fd)
+{
+	return fd->test ? ARRAY_SIZE(requests) : IOMMU_IOAS_NOIOMMU_GET_PA - IOMMU_DESTROY + 1;
+}
+
 static long ctx_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 {
 	const unsigned nr = cmd & 0xff, first = IOMMU_DESTROY & 0xff;
@@ -94,7 +102,7 @@ static long ctx_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg
 	const struct request *r;
 	int rc;
 
-	if (nr < first || nr - first >= ARRAY_SIZE(requests))
+	if (nr < first || nr - first >= nrequests(u.ctx->fd))
 		return iommufd_vfio_ioctl(u.ctx, t, cmd, arg);
 	r = &requests[nr - first];
 	assert(r->full <= sizeof(buf));
@@ -115,8 +123,10 @@ void iommufd_ctx_put(struct iommufd_ctx *ctx)
 {
 	if (!ctx || !ref_put(&ctx->ref))
 		return;
-	assert(RB_EMPTY(&ctx->groups));
+	ctx->ending = true;
+	iommufd_mock_end(ctx);
 	iommufd_objects_destroy_all(ctx);
+	assert(RB_EMPTY(&ctx->groups));
 	atomic_fetch_sub(&ctx->fd->contexts, 1);
 	cond_fini(&ctx->left);
 	mutex_fini(&ctx->lock);
@@ -124,23 +134,29 @@ void iommufd_ctx_put(struct iommufd_ctx *ctx)
 	free(ctx);
 }
 
-/* Nothing that can be mapped is handed out yet. */
 static int ctx_mmap(struct file *f, struct task *t, const struct file_mmap *m)
 {
-	if (!(m->flags & MAP_SHARED))
-		return -EINVAL;
-	return m->prot & PROT_EXEC ? -EPERM : -ENXIO;
+	return iommufd_region_mmap(f->priv, m);
+}
+
+static void ctx_page(struct file *f, uint64_t offset, struct file_page *out)
+{
+	iommufd_region_page(f->priv, offset, out);
 }
 
 static void ctx_release(struct file *f)
 {
-	iommufd_ctx_put(f->priv);
+	struct iommufd_ctx *ctx = f->priv;
+
+	ctx->file = NULL;
+	iommufd_ctx_put(ctx);
 }
 
 static const struct file_ops ctx_file_ops = {
 	.name = "/dev/iommu",
 	.ioctl = ctx_ioctl,
 	.mmap = ctx_mmap,
+	.page = ctx_page,
 	.release = ctx_release,
 };
 
@@ -163,12 +179,15 @@ static int ctx_open(void *priv, struct task *t, int oflags, struct file **out)
 	mutex_init(&ctx->lock, RANK_IOMMUFD);
 	cond_init(&ctx->left);
 	RB_INIT(&ctx->groups);
+	LIST_INIT(&ctx->regions);
+	LIST_INIT(&ctx->orphans);
 	rc = file_create(t, &ctx_file_ops, ctx, oflags, S_IFCHR | 0660, out);
 	if (rc) {
 		iommufd_ctx_put(ctx);
 		return rc;
 	}
 	(*out)->rdev = makedev(MISC_MAJOR, MISC_MINOR);
+	ctx->file = *out;
 	return 0;
 }
 
@@ -215,6 +234,7 @@ int iommufd_create(struct tree *tree, struct mem *mem, struct iommu *iommu, stru
 	fd->iommu = iommu;
 	fd->log = log;
 	fd->noiommu = params->noiommu;
+	fd->test = params->test;
 	atomic_init(&fd->unsafe_interrupts, params->unsafe_interrupts);
 	rc = iommufd_account_create(&fd->account);
 	if (!rc)

@@ -15,6 +15,12 @@ static void (*const free_of[])(struct iommufd_object *) = {
 	[IOMMUFD_DEVICE] = iommufd_device_free,
 	[IOMMUFD_ACCESS] = iommufd_access_free,
 	[IOMMUFD_FAULT] = iommufd_fault_free,
+	[IOMMUFD_NESTED] = iommufd_hwpt_free,
+	[IOMMUFD_VIOMMU] = iommufd_viommu_free,
+	[IOMMUFD_VDEVICE] = iommufd_vdevice_free,
+	[IOMMUFD_VEVENTQ] = iommufd_veventq_free,
+	[IOMMUFD_HW_QUEUE] = iommufd_hw_queue_free,
+	[IOMMUFD_SELFTEST] = iommufd_selftest_free,
 };
 
 static int room_locked(struct iommufd_ctx *ctx, unsigned index)
@@ -95,6 +101,12 @@ struct iommufd_object *iommufd_object_visit(struct iommufd_ctx *ctx, uint32_t id
 	return o;
 }
 
+bool iommufd_object_published(struct iommufd_object *o)
+{
+	SCOPED_LOCK(&o->ctx->lock);
+	return o->ctx->objects[o->id - 1] == o;
+}
+
 bool iommufd_object_revisit(struct iommufd_object *o)
 {
 	SCOPED_LOCK(&o->ctx->lock);
@@ -139,23 +151,37 @@ void iommufd_object_unuse(struct iommufd_object *o)
 	drop(o, &o->users);
 }
 
-void iommufd_object_withdraw(struct iommufd_object *o)
+/* Nobody finds it any more, and nobody is still looking at it. */
+static void hide_locked(struct iommufd_object *o)
 {
-	SCOPED_LOCK(&o->ctx->lock);
 	o->ctx->objects[o->id - 1] = NULL;
 	while (o->visitors)
 		cond_wait(&o->ctx->left, &o->ctx->lock);
+}
+
+void iommufd_object_withdraw(struct iommufd_object *o)
+{
+	SCOPED_LOCK(&o->ctx->lock);
+	hide_locked(o);
 	id_free_locked(o);
+}
+
+void iommufd_object_entomb(struct iommufd_object *o)
+{
+	SCOPED_LOCK(&o->ctx->lock);
+	hide_locked(o);
+	o->ctx->tombs++;
 }
 
 int iommufd_destroy_ioctl(struct ucmd *u)
 {
 	const struct iommu_destroy *a = u->cmd;
+	const bool mapped = iommufd_region_busy(u->ctx, a->id);
 	struct iommufd_object *o;
 
 	mutex_lock(&u->ctx->lock);
 	o = find_locked(u->ctx, a->id, IOMMUFD_ANY);
-	if (!o || o->users || o->visitors) {
+	if (!o || o->users || o->visitors || mapped) {
 		mutex_unlock(&u->ctx->lock);
 		return o ? -EBUSY : -ENOENT;
 	}
@@ -182,7 +208,7 @@ static struct iommufd_object *take_unused(struct iommufd_ctx *ctx, unsigned *fro
 
 void iommufd_objects_destroy_all(struct iommufd_ctx *ctx)
 {
-	while (ctx->used) {
+	while (ctx->used > ctx->tombs) {
 		struct iommufd_object *o;
 		unsigned from = 0, before = ctx->used;
 

@@ -35,7 +35,8 @@ struct iommufd_pages {
 	struct iommufd *fd;         /* [I] */
 	struct ref ref;
 	struct mutex lock;          /* RANK_IOMMUFD_PAGES */
-	struct mm *source;          /* [I] where the pages are: the process's memory, or a file's */
+	struct mm *source;          /* [I] where the pages are: the process's memory, or a file's; NULL: */
+	struct iommufd_dmabuf *dmabuf; /* [I] in a dma-buf, of which no pages are held */
 	bool file;                  /* [I] */
 	bool writable;              /* [I] */
 	uva_t base;                 /* [I] of page 0 */
@@ -124,6 +125,22 @@ int iommufd_pages_create_file(struct iommufd *fd, struct task *t, int file, uint
 	return rc;
 }
 
+int iommufd_pages_create_dmabuf(struct iommufd *fd, struct task *t, struct mem_dmabuf *buf, uint64_t start,
+				uint64_t length, bool writable, struct iommufd_pages **out)
+{
+	struct iommufd_dmabuf *d;
+	int rc = iommufd_dmabuf_create(buf, start, length, &d);
+
+	if (rc)
+		return rc;
+	rc = pages_create(fd, t, NULL, start, length, writable, true, out);
+	if (rc)
+		iommufd_dmabuf_destroy(d);
+	else
+		(*out)->dmabuf = d;
+	return rc;
+}
+
 struct iommufd_pages *iommufd_pages_get(struct iommufd_pages *p)
 {
 	ref_get(&p->ref);
@@ -136,6 +153,7 @@ void iommufd_pages_put(struct iommufd_pages *p)
 		return;
 	assert(RB_EMPTY(&p->spans) && p->charged == 0);
 	iommufd_user_put(p->fd->account, p->user);
+	iommufd_dmabuf_destroy(p->dmabuf);
 	mm_put(p->source);
 	mm_put(p->mm);
 	mutex_fini(&p->lock);
@@ -155,6 +173,11 @@ uint64_t iommufd_pages_address(const struct iommufd_pages *p, uint64_t at)
 bool iommufd_pages_writable(const struct iommufd_pages *p)
 {
 	return p->writable;
+}
+
+bool iommufd_pages_is_dmabuf(const struct iommufd_pages *p)
+{
+	return p->dmabuf;
 }
 
 static uint64_t first_page(uint64_t at)
@@ -219,7 +242,7 @@ static void pin_free(struct iommufd_pages *p, struct pages_pin *pin)
 static void span_end(struct iommufd_pages *p, struct pages_span *s)
 {
 	struct pages_pin *pin = s->pin;
-	uint64_t n = s->last - s->first + 1;
+	const uint64_t at = s->first - pin->first, n = s->last - s->first + 1;
 
 	RB_REMOVE(pages_spans, &p->spans, s);
 	if (s != &pin->span)
@@ -227,6 +250,8 @@ static void span_end(struct iommufd_pages *p, struct pages_span *s)
 	if (--pin->spans == 0) {
 		mem_unpin(pin->pin);
 		pin_free(p, pin);
+	} else {
+		mem_pin_part_gone(pin->pin, at << UVFIO_PAGE_SHIFT, n << UVFIO_PAGE_SHIFT);
 	}
 	iommufd_uncharge(p->how, p->user, p->mm, n);
 	p->charged -= n;
@@ -238,13 +263,15 @@ static int span_create(struct iommufd_pages *p, uint64_t first, uint64_t last, i
 	struct task mapper = { .mm = p->source };
 	unsigned prot = MEM_RAM | MEM_READ | (p->writable ? MEM_WRITE : 0);
 	struct pages_pin *pin = pin_alloc(p);
+	const uva_t uva = p->base + (first << UVFIO_PAGE_SHIFT);
 	uint64_t n = last - first + 1;
 	int rc;
 
 	if (!pin)
 		return -ENOMEM;
-	rc = mem_pin(p->fd->mem, &mapper, p->base + (first << UVFIO_PAGE_SHIFT), n << UVFIO_PAGE_SHIFT,
-		     ALIGN_DOWN(iova, UVFIO_PAGE_SIZE), prot, false, &pin->pin);
+	/* Programs that look at what a mock's page tables are like expect memory to be where its address says. */
+	rc = mem_pin(p->fd->mem, &mapper, uva, n << UVFIO_PAGE_SHIFT,
+		     p->fd->test ? uva : ALIGN_DOWN(iova, UVFIO_PAGE_SIZE), prot, false, &pin->pin);
 	if (rc)
 		goto err_free;
 	rc = iommufd_charge(p->how, p->user, p->mm, n);
@@ -306,12 +333,16 @@ static int hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, i
 
 int iommufd_pages_hold(struct iommufd_pages *p, uint64_t at, uint64_t length, iova_t iova)
 {
+	if (p->dmabuf)
+		return 0;
 	SCOPED_LOCK(&p->lock);
 	return hold_locked(p, first_page(at), last_page(at, length), iova - (at & (UVFIO_PAGE_SIZE - 1)));
 }
 
 void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length)
 {
+	if (p->dmabuf)
+		return;
 	SCOPED_LOCK(&p->lock);
 	release_locked(p, first_page(at), last_page(at, length));
 }
@@ -383,6 +414,8 @@ int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, str
 	struct cursor c;
 	uint64_t done = 0;
 
+	if (p->dmabuf)
+		return iommufd_dmabuf_map(p->dmabuf, p->base + at, length, dom, iova, prot, small);
 	SCOPED_LOCK(&p->lock);
 	cursor_begin(&c, p, at);
 	while (done < length) {
@@ -398,6 +431,12 @@ int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, str
 		cursor_step(&c, p, n);
 	}
 	return 0;
+}
+
+void iommufd_pages_unmapped(struct iommufd_pages *p, struct iommu_domain *dom, iova_t iova)
+{
+	if (p->dmabuf)
+		iommufd_dmabuf_unmapped(p->dmabuf, dom, iova);
 }
 
 uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out)
@@ -440,6 +479,8 @@ int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, ph
 	phys_t phys;
 	int rc;
 
+	if (p->dmabuf)
+		return iommufd_dmabuf_phys(p->dmabuf, p->base + at, out);
 	if (p->file) {
 		file_run(p, at, length, out);
 		return 0;

@@ -13,6 +13,7 @@
 #include "task/task.h"
 
 struct iommufd;
+struct iommufd_dmabuf;
 struct iommufd_pages;
 
 /**
@@ -26,6 +27,9 @@ int iommufd_pages_create(struct iommufd *fd, struct task *t, uva_t uva, uint64_t
 /** iommufd_pages_create_file - bytes of a file: @fd is ours, and is closed in any case; -1: a file that has no pages */
 int iommufd_pages_create_file(struct iommufd *fd, struct task *t, int file, uint64_t start, uint64_t length,
 			      bool writable, bool by_mm, struct iommufd_pages **out);
+/** iommufd_pages_create_dmabuf - bytes of a dma-buf. -EINVAL not in it, or too many; -ENODEV revoked; -ENOMEM */
+int iommufd_pages_create_dmabuf(struct iommufd *fd, struct task *t, struct mem_dmabuf *buf, uint64_t start,
+				uint64_t length, bool writable, struct iommufd_pages **out);
 struct iommufd_pages *iommufd_pages_get(struct iommufd_pages *p);
 void iommufd_pages_put(struct iommufd_pages *p);
 
@@ -34,6 +38,8 @@ uint64_t iommufd_pages_offset(const struct iommufd_pages *p);
 /** iommufd_pages_address - the address or file position of a byte of the object */
 uint64_t iommufd_pages_address(const struct iommufd_pages *p, uint64_t at);
 bool iommufd_pages_writable(const struct iommufd_pages *p);
+/** iommufd_pages_is_dmabuf - not memory of a program: nothing to pin, copy, or split; it may be taken away at any time */
+bool iommufd_pages_is_dmabuf(const struct iommufd_pages *p);
 
 /**
  * iommufd_pages_hold - pin the pages that bytes [@at, +@length) are in
@@ -46,14 +52,19 @@ void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length
 /** iommufd_pages_cut - what is held can be released up to byte @at and from it on, which is a page's first. -ENOMEM */
 int iommufd_pages_cut(struct iommufd_pages *p, uint64_t at);
 
-/** iommufd_pages_map - translate @iova on to bytes [@at, +@length), which are held. As iommu_map(), nothing stays on failure */
+/**
+ * iommufd_pages_map - translate @iova on to bytes [@at, +@length), which are held. As iommu_map(), nothing stays on failure
+ * What is revoked is not translated, which is no failure.
+ */
 int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
 		      unsigned prot, bool small);
+/** iommufd_pages_unmapped - what iommufd_pages_map() has translated at @iova is not any more; @dom may go afterwards */
+void iommufd_pages_unmapped(struct iommufd_pages *p, struct iommu_domain *dom, iova_t iova);
 /** iommufd_pages_phys - the addresses of the pages that the bytes are in, which are held; returns how many */
 uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out);
 /**
  * iommufd_pages_run - where byte @at, which is held, is to a device without IOMMU: a place in the machine's RAM
- * @length: bytes from there on that follow each other, at most as many as it says before. Return: 0; -ENOMEM
+ * @length: bytes from there on that follow each other, at most as many as it says before. Return: 0; -ENOMEM; -EINVAL revoked
  */
 int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out);
 /**
@@ -69,6 +80,18 @@ int iommufd_pages_rw(struct iommufd_pages *p, struct mm *mm, uint64_t at, void *
 bool iommufd_pages_movable(const struct iommufd_pages *p);
 int iommufd_pages_move_begin(struct iommufd_pages *p, struct task *t);
 void iommufd_pages_move_end(struct iommufd_pages *p, struct task *t, bool undo);
+
+/* ---- dmabuf.c: a dma-buf as what a pages object leads to; bytes are those of the dma-buf ---- */
+
+/** iommufd_dmabuf_create - bytes [@start, +@length) of it, not wrapping. -EINVAL; -ENODEV; -ENOMEM */
+int iommufd_dmabuf_create(struct mem_dmabuf *buf, uint64_t start, uint64_t length, struct iommufd_dmabuf **out);
+void iommufd_dmabuf_destroy(struct iommufd_dmabuf *d); /* nothing shows it; NULL is fine */
+/** iommufd_dmabuf_map - as iommufd_pages_map() */
+int iommufd_dmabuf_map(struct iommufd_dmabuf *d, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
+		       unsigned prot, bool small);
+void iommufd_dmabuf_unmapped(struct iommufd_dmabuf *d, struct iommu_domain *dom, iova_t iova);
+/** iommufd_dmabuf_phys - where byte @at is; all others are around it. -EINVAL revoked */
+int iommufd_dmabuf_phys(struct iommufd_dmabuf *d, uint64_t at, phys_t *out);
 
 /* ---- filemap.c: a file as an address space ---- */
 

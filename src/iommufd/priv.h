@@ -23,14 +23,28 @@ struct iommufd {
 	struct iommu *iommu;
 	struct log *log;
 	struct iommufd_account *account;
-	bool noiommu; /* [I] built with No-IOMMU mode */
+	bool noiommu; /* [I] built with No-IOMMU mode, */
+	bool test;    /* [I] and with the test interface */
 	atomic_bool unsafe_interrupts;
 	atomic_uint contexts; /* for the check at the end */
 };
 
 /* ---- objects (object.c) ---- */
 
-enum iommufd_type { IOMMUFD_ANY, IOMMUFD_IOAS, IOMMUFD_HWPT, IOMMUFD_DEVICE, IOMMUFD_ACCESS, IOMMUFD_FAULT };
+enum iommufd_type {
+	IOMMUFD_ANY,
+	IOMMUFD_IOAS,
+	IOMMUFD_HWPT,     /* with page tables of its own */
+	IOMMUFD_NESTED,   /* the guest's page tables on those of another */
+	IOMMUFD_DEVICE,
+	IOMMUFD_ACCESS,
+	IOMMUFD_FAULT,
+	IOMMUFD_VIOMMU,
+	IOMMUFD_VDEVICE,
+	IOMMUFD_VEVENTQ,
+	IOMMUFD_HW_QUEUE,
+	IOMMUFD_SELFTEST, /* a mock device */
+};
 
 /*
  * What has an id. It is found by its id from publish to its removal. A user is whoever keeps it for longer than a call;
@@ -54,11 +68,16 @@ struct iommufd_ctx {
 	struct ids ids;                 /* [lock] of id - 1 */
 	struct iommufd_object **objects;/* [lock] by id - 1; NULL: free, or not published yet */
 	unsigned nobjects;              /* [lock] room */
-	unsigned used;                  /* [lock] ids in use */
+	unsigned used;                  /* [lock] ids in use, those that stay so for good among them: */
+	unsigned tombs;                 /* [lock] */
 	bool by_mm;                     /* [lock] pins count in the process, not by user; stays while there are objects */
 	bool noiommu;                   /* [lock] */
 	struct iommufd_object *compat;  /* [lock] the compat IOAS, not a reference; NULL: none */
 	RB_HEAD(iommufd_groups, iommufd_group) groups; /* [lock] those with a bound device */
+	LIST_HEAD(, iommufd_region) regions; /* [lock] what can be mapped, by offset */
+	struct file *file;              /* [I] while a program has it, whose calls alone ask for it */
+	LIST_HEAD(, iommufd_mock) orphans; /* [lock] mock devices that nobody finds, but something is still attached to */
+	bool ending;                    /* [I] nobody has the context any more */
 };
 
 /** iommufd_object_reserve - an id that nobody can look up yet. -ENOMEM */
@@ -71,10 +90,13 @@ struct iommufd_object *iommufd_object_visit(struct iommufd_ctx *ctx, uint32_t id
 bool iommufd_object_revisit(struct iommufd_object *o);
 /** iommufd_object_leave - the visit is over; may destroy an automatic object: no lock held */
 void iommufd_object_leave(struct iommufd_object *o);
+bool iommufd_object_published(struct iommufd_object *o);
 /** iommufd_object_use - for longer; the object is visited or used */
 void iommufd_object_use(struct iommufd_object *o);
 /** iommufd_object_unuse - may destroy an automatic object: no lock held */
 void iommufd_object_unuse(struct iommufd_object *o);
+/** iommufd_object_entomb - the same, and its id is not given to anybody else as long as the context is there */
+void iommufd_object_entomb(struct iommufd_object *o);
 /** iommufd_object_withdraw - nobody finds it any more, and all visitors have left; its owner destroys it */
 void iommufd_object_withdraw(struct iommufd_object *o);
 /** iommufd_objects_destroy_all - the context ends */
@@ -107,16 +129,17 @@ int iommufd_change_process_ioctl(struct ucmd *u);
 int iommufd_vfio_ioas_ioctl(struct ucmd *u);      /* vfio_compat.c */
 long iommufd_vfio_ioctl(struct iommufd_ctx *ctx, struct task *t, unsigned cmd, uint64_t arg);
 int iommufd_hwpt_alloc_ioctl(struct ucmd *u);     /* hwpt.c */
-int iommufd_hwpt_invalidate_ioctl(struct ucmd *u);
+int iommufd_hwpt_invalidate_ioctl(struct ucmd *u); /* invalidate.c */
 int iommufd_hw_info_ioctl(struct ucmd *u);        /* hwinfo.c */
 int iommufd_set_dirty_ioctl(struct ucmd *u);      /* dirty.c */
 int iommufd_get_dirty_ioctl(struct ucmd *u);
 int iommufd_fault_alloc_ioctl(struct ucmd *u);    /* fault.c */
-int iommufd_viommu_alloc_ioctl(struct ucmd *u);   /* unbuilt.c */
+int iommufd_viommu_alloc_ioctl(struct ucmd *u);   /* viommu.c */
 int iommufd_vdevice_alloc_ioctl(struct ucmd *u);
-int iommufd_veventq_alloc_ioctl(struct ucmd *u);
-int iommufd_hw_queue_alloc_ioctl(struct ucmd *u);
+int iommufd_veventq_alloc_ioctl(struct ucmd *u);  /* veventq.c */
+int iommufd_hw_queue_alloc_ioctl(struct ucmd *u); /* hwqueue.c */
 int iommufd_get_pa_ioctl(struct ucmd *u);         /* noiommu.c */
+int iommufd_test_ioctl(struct ucmd *u);           /* test.c */
 
 /* ---- address spaces (ioas.c) ---- */
 
@@ -138,29 +161,40 @@ static inline void iommufd_ioas_leave(struct iommufd_ioas *ioas)
 }
 
 struct iommufd_device;
+struct iommufd_fault;
+struct iommufd_hw;
+struct iommufd_hw_queue;
+struct iommufd_viommu;
 
-/* ---- HWPTs (hwpt.c): one domain, that shows an address space ---- */
+/* ---- HWPTs (hwpt.c): what devices are attached to ---- */
 
+/*
+ * Either one domain that shows an address space (paging), or a guest's page tables, which lead to the addresses of such
+ * a one, its parent (nested).
+ */
 struct iommufd_hwpt {
 	struct iommufd_object obj;
-	struct iommufd_ioas *ioas;        /* [I] used */
+	struct iommufd_ioas *ioas;        /* [I] that it, or its parent, shows; used by a paging one */
+	struct iommufd_hwpt *parent;      /* [I] of a nested one; used, unless it is the virtual IOMMU's; NULL: paging */
+	struct iommufd_viommu *viommu;    /* [I] that a nested one was made for, used; NULL: none */
 	struct iommu_domain *domain;      /* [I] */
+	const struct iommufd_hw *hw;      /* [I] whose it is */
+	void *hw_data;                    /* [I] of the driver's own, malloc'ed; NULL: none */
 	bool enforces_coherency;          /* [I] */
 	bool nest_parent;                 /* [I] */
 	bool dirty;                       /* [I] can track */
 	bool pasid;                       /* [I] fit for PASIDs, and to be beside them */
-	struct iommufd_object *fault;     /* [I] used; where page requests would go; NULL: nowhere */
-	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] */
+	struct iommufd_fault *fault;      /* [I] used; where page requests go; NULL: nowhere */
+	TAILQ_ENTRY(iommufd_hwpt) link;   /* [ctx->lock] paging ones of the IOAS */
 };
 
 /** iommufd_noiommu_unit - in the place of hardware for devices without: all addresses, and no translation */
 extern const struct iommu_unit iommufd_noiommu_unit;
 /**
- * iommufd_hwpt_create - for devices like @idev; reserved, and visited when @automatic is set, not published
+ * iommufd_hwpt_create_auto - for devices like @idev, on its own when the last one goes; reserved and visited
  * Shows all of the address space. Return: 0; -EINVAL; -EADDRINUSE; -EFAULT; -ENOMEM
  */
-int iommufd_hwpt_create(struct iommufd_ioas *ioas, struct iommufd_device *idev, bool automatic,
-			struct iommufd_hwpt **out);
+int iommufd_hwpt_create_auto(struct iommufd_ioas *ioas, struct iommufd_device *idev, struct iommufd_hwpt **out);
 void iommufd_hwpt_abandon(struct iommufd_hwpt *hwpt);
 void iommufd_hwpt_publish(struct iommufd_hwpt *hwpt);
 /** iommufd_hwpt_next - the automatic HWPT after @prev (NULL: the first), visited; @prev is left. NULL: none */
@@ -197,6 +231,9 @@ struct iommufd_device {
 	const struct iommu_unit *unit;    /* [I] */
 	struct iommufd_group *group;      /* [I] */
 	LIST_ENTRY(iommufd_device) bound; /* [ctx->lock] */
+	struct iommufd_vdevice *vdevice;  /* [ctx->lock] what stands for it in a virtual IOMMU; NULL: nothing */
+	void *hw_data;                    /* [I] of the driver of its IOMMU; borrowed; NULL: none */
+	bool foreign;                     /* [I] the context does not stay for it: it ends with the context */
 };
 
 /** iommufd_device_translated - is there an IOMMU before it? */
@@ -204,6 +241,15 @@ static inline bool iommufd_device_translated(const struct iommufd_device *idev)
 {
 	return idev->group->iommu != NULL;
 }
+/** iommufd_device_request - the device asks for a page with r->pasid; -EINVAL: nobody is there to answer. As the ops' */
+int iommufd_device_request(struct iommufd_device *idev, struct iommu_page_request *r);
+/** iommufd_device_detach_all - without PASID and with every one; iommufd_device_detached: is there nothing left of it? */
+void iommufd_device_detach_all(struct iommufd_device *idev);
+bool iommufd_device_detached(struct iommufd_device *idev);
+/** iommufd_device_hwpt_locked - what it is attached to, NULL: nothing. The group's lock held */
+struct iommufd_hwpt *iommufd_device_hwpt_locked(struct iommufd_device *idev, uint32_t pasid);
+/** iommufd_device_end_with_ctx - a device that was just bound does not keep the context: who bound it unbinds it then */
+void iommufd_device_end_with_ctx(struct iommufd_device *idev);
 /** iommufd_device_visit - NULL: no such device */
 struct iommufd_device *iommufd_device_visit(struct iommufd_ctx *ctx, uint32_t id);
 static inline void iommufd_device_leave(struct iommufd_device *idev)
@@ -211,11 +257,110 @@ static inline void iommufd_device_leave(struct iommufd_device *idev)
 	iommufd_object_leave(&idev->obj);
 }
 
+/** iommufd_access_ioas_visit - what it is attached to, to be left; NULL: nothing (access.c) */
+struct iommufd_ioas *iommufd_access_ioas_visit(struct iommufd_access *a);
 /** iommufd_ioas_enforces_coherency - does every HWPT of it? True when there is none */
 bool iommufd_ioas_enforces_coherency(struct iommufd_ioas *ioas);
 /** iommufd_ioas_map_user - MAP, checked as far as can be said without the address space (ioas_map.c) */
 int iommufd_ioas_map_user(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas, struct task *t, uva_t uva,
 			  uint64_t length, uint32_t flags, uint64_t *iova);
+
+/* ---- fault queues (fault.c): page requests, and the program's answers ---- */
+
+/** iommufd_fault_visit - NULL: no such queue */
+struct iommufd_fault *iommufd_fault_visit(struct iommufd_ctx *ctx, uint32_t id);
+struct iommufd_object *iommufd_fault_object(struct iommufd_fault *fault);
+/** iommufd_fault_ops - for iommu_domain_handle_faults(); the context is the queue */
+extern const struct iommu_fault_ops iommufd_fault_ops;
+/**
+ * iommufd_fault_join - requests of the device with @pasid are taken from now on, under its id. -ENOMEM
+ * iommufd_fault_part - no more are; those not answered yet are answered as invalid, and their cookies are void
+ * iommufd_fault_unjoin - instead, when the attachment was not made: the last join has not been
+ * Each pair for one attachment to an HWPT that names the queue, around it. Who moves from one HWPT to another of the
+ * same queue joins again before, and parts once after.
+ */
+int iommufd_fault_join(struct iommufd_fault *fault, struct iommufd_device *idev, uint32_t pasid);
+void iommufd_fault_part(struct iommufd_fault *fault, struct iommufd_device *idev, uint32_t pasid);
+void iommufd_fault_unjoin(struct iommufd_fault *fault, struct iommufd_device *idev, uint32_t pasid);
+
+/* ---- what programs map from /dev/iommu (region.c) ---- */
+
+struct iommufd_region;
+
+/** iommufd_region_add - @length bytes of zeros, page multiple, that go with @owner: he removes it. -ENOMEM */
+int iommufd_region_add(struct iommufd_object *owner, uint64_t length, struct iommufd_region **out);
+void iommufd_region_remove(struct iommufd_region *r); /* NULL is fine */
+uint64_t iommufd_region_offset(const struct iommufd_region *r);
+int iommufd_region_write(struct iommufd_region *r, uint64_t at, const void *data, size_t n);
+/** iommufd_region_busy - has a program mapped what belongs to the object? Context: a call of the program's, no lock held */
+bool iommufd_region_busy(struct iommufd_ctx *ctx, uint32_t id);
+int iommufd_region_mmap(struct iommufd_ctx *ctx, const struct file_mmap *m);
+void iommufd_region_page(struct iommufd_ctx *ctx, uint64_t offset, struct file_page *out);
+
+/* ---- virtual IOMMUs (viommu.c), their events (veventq.c) ---- */
+
+struct iommufd_viommu {
+	struct iommufd_object obj;
+	struct iommufd_hwpt *parent;          /* [I] the nest parent, used */
+	const struct iommu_unit *unit;        /* [I] of the device that it was made with */
+	const struct iommufd_hw *hw;          /* [I] */
+	uint32_t type;                        /* [I] */
+	void *hw_data;                        /* [I] of the driver's own, malloc'ed; NULL: none */
+	struct mutex lock;                    /* RANK_IOMMUFD_VIOMMU */
+	LIST_HEAD(, iommufd_vdevice) vdevices;/* [lock] */
+	LIST_HEAD(, iommufd_veventq) queues;  /* [lock] at most one of each type */
+};
+
+/** iommufd_viommu_visit - NULL: no such virtual IOMMU */
+struct iommufd_viommu *iommufd_viommu_visit(struct iommufd_ctx *ctx, uint32_t id);
+/* A device as the guest knows it. */
+struct iommufd_vdevice {
+	struct iommufd_object obj;
+	struct iommufd_viommu *viommu;        /* [I] used */
+	struct iommufd_device *idev;          /* [ctx->lock] whose ->vdevice this is; it goes with it. NULL: gone already */
+	bool published;                       /* [ctx->lock] */
+	uint64_t virt_id;                     /* [I] */
+	LIST_ENTRY(iommufd_vdevice) link;     /* [viommu lock] */
+};
+
+/**
+ * iommufd_vdevice_find - what the guest calls the device; false: it does not know it
+ * Context: the device is not unbound meanwhile
+ */
+bool iommufd_vdevice_find(struct iommufd_viommu *v, const struct iommufd_device *idev, uint64_t *virt_id);
+/** iommufd_vdevice_by_id_locked - v->lock; NULL: the guest has no such device */
+struct iommufd_vdevice *iommufd_vdevice_by_id_locked(struct iommufd_viommu *v, uint64_t virt_id);
+/** iommufd_vdevice_orphan - the device is unbound and found no more: what stood for it goes, and its id is never used again */
+void iommufd_vdevice_orphan(struct iommufd_device *idev);
+
+/* A queue in the guest's memory that hardware reads by itself (hwqueue.c). */
+struct iommufd_hw_queue {
+	struct iommufd_object obj;
+	struct iommufd_viommu *viommu;        /* [I] used */
+	struct iommufd_access *access;        /* [I] pins it */
+	uint32_t type;                        /* [I] */
+	uint32_t index;                       /* [I] */
+	iova_t base;                          /* [I] in the parent's addresses, */
+	uint64_t length;                      /* [I] bytes, */
+	phys_t phys;                          /* [I] and where that is */
+};
+
+/**
+ * iommufd_viommu_report - hardware has an event for the guest
+ * @type: whose queue it goes to. @data: is copied
+ * Return: 0, also when the queue was full and the event is counted as lost; -EOPNOTSUPP no queue of that type; -ENOMEM
+ */
+int iommufd_viommu_report(struct iommufd_viommu *v, uint32_t type, const void *data, size_t n);
+
+/* ---- the test interface: which page is which (testpages.c); after mem_identify_pins() ---- */
+
+int iommufd_test_check_map(struct ucmd *u);  /* cmd: struct iommu_test_cmd, as in all of the test interface */
+int iommufd_test_check_refs(struct ucmd *u);
+/**
+ * iommufd_test_same_page - is what was pinned at @phys, and stays so meanwhile, the page that the program sees at @uva?
+ * Return: 0; -EINVAL another, or nothing of a program's; -EFAULT the program sees nothing there
+ */
+int iommufd_test_same_page(struct iommufd_ctx *ctx, struct task *t, phys_t phys, uva_t uva);
 
 /* What the last user or DESTROY calls, by type. */
 void iommufd_ioas_free(struct iommufd_object *o);
@@ -223,5 +368,10 @@ void iommufd_hwpt_free(struct iommufd_object *o);
 void iommufd_device_free(struct iommufd_object *o);
 void iommufd_access_free(struct iommufd_object *o);
 void iommufd_fault_free(struct iommufd_object *o);
+void iommufd_viommu_free(struct iommufd_object *o);
+void iommufd_vdevice_free(struct iommufd_object *o);
+void iommufd_veventq_free(struct iommufd_object *o);
+void iommufd_hw_queue_free(struct iommufd_object *o);
+void iommufd_selftest_free(struct iommufd_object *o);
 
 #endif

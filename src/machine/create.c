@@ -28,6 +28,7 @@ static int create_iommufd(struct machine *m, const struct machine_parameters *p)
 	const struct iommufd_params params = {
 		.unsafe_interrupts = p->vfio.type1_allow_unsafe_interrupts,
 		.noiommu = !(p->vfio.without & VFIO_WITHOUT_NOIOMMU),
+		.test = m->desc->kernel.iommufd_test == MACHINE_YES,
 	};
 
 	return iommufd_create(m->tree, m->mem, m->iommu, &m->log, &params, &m->iommufd);
@@ -40,6 +41,8 @@ static int create_layers(struct machine *m, struct mirror_pool *mirror)
 
 	if (!rc)
 		rc = mem_create(&m->log, &m->mem);
+	if (!rc && m->desc->kernel.iommufd_test == MACHINE_YES)
+		rc = mem_identify_pins(m->mem);
 	if (!rc)
 		rc = create_tree(m);
 	if (!rc)

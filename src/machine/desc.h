@@ -128,6 +128,7 @@ enum machine_version {
 struct machine_kernel {
 	enum machine_version version;
 	enum machine_choice type1, noiommu, dma_ownership; /* built in; default: as the version has it */
+	enum machine_choice iommufd_test; /* the test interface; default: no */
 };
 
 /* A software device that does no DMA (vfio/emulated). */

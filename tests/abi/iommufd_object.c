@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* /dev/iommu: contexts, ids, and the frame that every request goes through. */
 #include "ioas.h"
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
@@ -334,9 +335,12 @@ TEST(fault_queue, "30:IFD-168 30:IFD-169 30:IFD-171", "a fault queue is read and
 	EXPECT_OK(x_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &f));
 	EXPECT_EQ(1, f.out_fault_id);
 	queue = (int)f.out_fault_fd;
+	EXPECT_EQ(POLLOUT, x_poll(queue, POLLIN | POLLOUT, 0));
+	EXPECT_EQ(0, x_poll(queue, POLLIN, 0));
 	EXPECT_EQ(0, x_read(queue, buf, 40));
 	EXPECT_EQ(0, x_read(queue, buf, 80));
 	EXPECT_ERR(ESPIPE, x_read(queue, buf, 39));
+	EXPECT_ERR(ESPIPE, x_pread(queue, buf, 40, 0));
 	EXPECT_ERR(ESPIPE, x_write(queue, answer, 7));
 	EXPECT_ERR(EINVAL, x_write(queue, answer, 8));
 	EXPECT_ERR(EINVAL, x_write(queue, answer + 2, 8));

@@ -39,6 +39,8 @@ ssize_t x_write(int fd, const void *buf, size_t n);
 ssize_t x_pread(int fd, void *buf, size_t n, uint64_t pos);
 ssize_t x_pwrite(int fd, const void *buf, size_t n, uint64_t pos);
 off_t x_lseek(int fd, off_t off, int whence);
+/* Which of @events (poll(2)) there are, or come in @timeout milliseconds */
+int x_poll(int fd, int events, int timeout);
 void *x_mmap(void *addr, size_t n, int prot, int flags, int fd, uint64_t off);
 int x_munmap(void *addr, size_t n);
 int x_stat(const char *path, struct stat *st);

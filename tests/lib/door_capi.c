@@ -88,6 +88,11 @@ off_t x_lseek(int fd, off_t off, int whence)
 	return uvfio_lseek(m, fd, off, whence);
 }
 
+int x_poll(int fd, int events, int timeout)
+{
+	return uvfio_poll(m, fd, events, timeout);
+}
+
 void *x_mmap(void *addr, size_t n, int prot, int flags, int fd, uint64_t off)
 {
 	return uvfio_mmap(m, addr, n, prot, flags, fd, (off_t)off);

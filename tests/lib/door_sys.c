@@ -3,6 +3,7 @@
 #include "abi.h"
 #include <dirent.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
@@ -121,6 +122,14 @@ ssize_t x_pwrite(int fd, const void *buf, size_t n, uint64_t pos)
 off_t x_lseek(int fd, off_t off, int whence)
 {
 	return lseek(fd, off, whence);
+}
+
+int x_poll(int fd, int events, int timeout)
+{
+	struct pollfd p = { .fd = fd, .events = (short)events };
+	int rc = poll(&p, 1, timeout);
+
+	return rc < 0 ? rc : p.revents;
 }
 
 void *x_mmap(void *addr, size_t n, int prot, int flags, int fd, uint64_t off)

@@ -6,6 +6,7 @@
  * The linker puts these functions in the place of the allocator's (meson.build).
  */
 #include "iommufd_lab.h"
+#include "iommufd/priv.h"
 
 static unsigned left; /* allocations until one fails; 0: none does */
 static bool failed;
@@ -73,6 +74,38 @@ static void soft_unmap(void *ctx, iova_t iova, uint64_t length)
 
 static const struct iommufd_access_ops ops = { .needs_pin_pages = true, .unmap = soft_unmap };
 
+/* Every descriptor is the dma-buf's. */
+static struct file *dmabuf;
+
+static int op_host_fd(struct task *t, int fd)
+{
+	return -EBADFD;
+}
+
+static int op_file_get(struct task *t, int fd, struct file **out)
+{
+	*out = file_get(dmabuf);
+	return 0;
+}
+
+static const struct task_ops with_dmabuf = {
+	.copy_in = lab_in, .copy_out = lab_out, .host_fd = op_host_fd, .file_get = op_file_get, .capable = fake_capable,
+};
+
+static struct mem_dmabuf *map_dmabuf(uint32_t space)
+{
+	struct iommu_ioas_map_file f = { .size = sizeof(f), .flags = RW | IOMMU_IOAS_MAP_FIXED_IOVA, .ioas_id = space,
+					 .length = PAGE, .iova = 0x8000 };
+	struct mem_dmabuf *buf;
+
+	MUST(mem_dmabuf_create_memory(lab.mem, PAGE, "test", &buf));
+	MUST(mem_dmabuf_open(buf, NULL, O_RDWR, &dmabuf));
+	lab.caller.t.ops = &with_dmabuf;
+	MUST(lab_ioctl(IOMMU_IOAS_MAP_FILE, &f));
+	file_put(dmabuf);
+	return buf;
+}
+
 static void unmaps(uint32_t space, iova_t start, uint64_t length)
 {
 	/* Taking away needs nothing, even when there is nothing. */
@@ -85,6 +118,50 @@ static void unmaps(uint32_t space, iova_t start, uint64_t length)
 	failed = had;
 }
 
+/* ---- a queue of faults ---- */
+
+static struct file *installed;
+
+static int keep_file(struct task *t, struct file *f, int oflags)
+{
+	installed = file_get(f);
+	return 5;
+}
+
+static long read_fault(void)
+{
+	struct iommu_hwpt_pgfault f;
+	ssize_t n = file_read(installed, &lab.caller.t, (uintptr_t)&f, sizeof(f));
+
+	return n == sizeof(f) ? 0 : n;
+}
+
+/* What is refused is not taken, and what cannot be told stays. */
+static void faults(struct iommu_dev *d, struct iommufd_device *idev)
+{
+	const struct iommu_page_request init = { .dev = d };
+	struct iommu_fault_alloc a = { .size = sizeof(a) };
+	struct task_ops task_ops = lab_ops;
+	struct iommu_page_request *r;
+	struct iommufd_fault *q;
+
+	task_ops.fd_install = keep_file;
+	lab.caller.t.ops = &task_ops;
+	MUST(lab_ioctl(IOMMU_FAULT_QUEUE_ALLOC, &a));
+	q = iommufd_fault_visit(lab.ctx, a.out_fault_id);
+	MUST(iommufd_fault_join(q, idev, IOMMUFD_NO_PASID));
+	MUST(iommu_page_request_create(&init, &r));
+	MUST(iommufd_fault_ops.request(q, r));
+	MUST(read_fault());
+	iommufd_fault_part(q, idev, IOMMUFD_NO_PASID);
+	assert_false(iommu_page_request_wait(r));
+	iommu_page_request_put(r);
+	iommufd_object_leave(iommufd_fault_object(q));
+	file_put(installed);
+	assert_int_equal(lab_destroy(a.out_fault_id), 0);
+	lab.caller.t.ops = &lab_ops;
+}
+
 /* The @n-th allocation of its requests fails. */
 static void life(unsigned n_th)
 {
@@ -93,6 +170,7 @@ static void life(unsigned n_th)
 	struct vfio_iommu_type1_dma_unmap u = { .argsz = sizeof(u), .iova = 0x13000, .size = PAGE };
 	struct iommufd_device *id, *ie;
 	struct iommufd_access *soft;
+	struct mem_dmabuf *buf;
 	uint32_t one, two, hwpt, pt, n;
 	phys_t phys[2];
 
@@ -106,15 +184,22 @@ static void life(unsigned n_th)
 	MUST(iommufd_access_pin(soft, 0x11000, 2 * PAGE, true, phys));
 	MUST(iommufd_device_bind(lab.ctx, d, &id, &n));
 	MUST(iommufd_device_bind(lab.ctx, e, &ie, &n));
+	faults(d, id);
 	pt = one;
 	MUST(iommufd_device_attach(id, IOMMUFD_NO_PASID, &pt));
 	pt = one;
 	MUST(iommufd_device_attach(ie, IOMMUFD_NO_PASID, &pt));
+	buf = map_dmabuf(one);
+	MUST(lab_copy(two, 0x8000, one, 0x8000, PAGE));
 	MUST(lab_copy(two, 0x30000, one, 0x14000, 8 * PAGE));
 	MUST(lab_hwpt(id, two, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt));
 	pt = hwpt;
 	MUST(iommufd_device_replace(id, IOMMUFD_NO_PASID, &pt));
 	assert_true(lab_reaches(d, 0x30000) && lab_reaches(e, 0x10000));
+	assert_true(lab_reaches(d, 0x8000) && lab_reaches(e, 0x8000));
+	mem_dmabuf_revoke(buf);
+	assert_false(lab_reaches(d, 0x8000) || lab_reaches(e, 0x8000));
+	mem_dmabuf_put(buf);
 	MUST(lab_map(two, VA_SHARED, 0x100000, 300 * PAGE));
 	unmaps(two, 0x100000, 300 * PAGE);
 	MUST(iommufd_access_replace(soft, two));
