@@ -65,7 +65,10 @@ int mem_pin_in(void *storage, struct mem *mem, struct task *t, uva_t uva, uint64
 void mem_unpin(struct mem_pin *pin);
 /** mem_pin_pieces - the pieces in address order; @pieces stays valid until mem_unpin() */
 unsigned mem_pin_pieces(const struct mem_pin *pin, const struct mem_piece **pieces);
-/** mem_pin_repoint - the same pages are now at @uva of @t's address space (UPDATE_VADDR); moves the charge. -ENOMEM */
+/**
+ * mem_pin_repoint - the same pages are now at @uva of @t's address space (UPDATE_VADDR); moves the charge. -ENOMEM
+ * Does not wait for accesses under way, which find the pages where they were.
+ */
 int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva);
 
 /* A window of bus addresses that belongs to a device: peer-to-peer DMA ends here. */

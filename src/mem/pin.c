@@ -285,8 +285,16 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 
 int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
 {
-	SCOPED_READ(mem_pin_lock(pin));
-	const struct mm_ops *ops = pin->mm->ops;
+	struct mm *mm;
+	uva_t uva;
+	int rc;
 
-	return write ? ops->write(pin->mm, pin->uva + at, buf, n) : ops->read(pin->mm, buf, pin->uva + at, n);
+	rwlock_read(mem_pin_lock(pin));
+	mm = mm_get(pin->mm);
+	uva = pin->uva + at;
+	rwlock_unlock(mem_pin_lock(pin));
+	/* Without the lock, which others share: the program may keep whoever touches its memory waiting. */
+	rc = write ? mm->ops->write(mm, uva, buf, n) : mm->ops->read(mm, buf, uva, n);
+	mm_put(mm);
+	return rc;
 }

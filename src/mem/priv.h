@@ -65,7 +65,7 @@ struct mem {
 	atomic_ullong stale;
 	atomic_uint nchunks;        /* taken from chunk[] */
 	struct mem_shard shard[MEM_SHARDS];
-	struct rwlock pin_lock[MEM_PIN_LOCKS]; /* RANK_MEM, held for reading over an access by address; see mem_pin_lock() */
+	struct rwlock pin_lock[MEM_PIN_LOCKS]; /* RANK_MEM; see mem_pin_lock() */
 	uint8_t chunk_shard[MEM_CHUNKS]; /* [I] once the chunk is there: whose free list its regions go back to */
 	_Atomic(struct mem_chunk *) chunk[MEM_CHUNKS]; /* grows, never moves */
 };

@@ -346,6 +346,42 @@ static void repoint_moves_the_charge_and_the_address(void **state)
 	assert_true(mm2.freed);
 }
 
+static struct mm_ops slow_ops;
+static struct mem_pin *slow_pin;
+static int (*plain_read)(struct mm *mm, void *dst, uva_t src, size_t n);
+
+/* While somebody waits for the memory, the same thread does what it could not with any lock held. */
+static int slow_read(struct mm *memory, void *dst, uva_t src, size_t n)
+{
+	struct mem_pin *other = pin(0x100000, PAGE, 0x40000, MEM_READ);
+
+	assert_int_equal(mem_pin_repoint(slow_pin, &caller.t, 0x102000), 0);
+	mem_unpin(other);
+	return plain_read(memory, dst, src, n);
+}
+
+static void an_access_by_address_holds_no_lock(void **state)
+{
+	char *view = fake_add(&mm, 0x100000, 4 * PAGE, false, true);
+	const struct mem_piece *piece;
+	char c;
+
+	slow_pin = pin(0x100000, PAGE, 0, MEM_READ);
+	mem_pin_pieces(slow_pin, &piece);
+	slow_ops = *mm.mm.ops;
+	plain_read = slow_ops.read;
+	slow_ops.read = slow_read;
+	mm.mm.ops = &slow_ops;
+	view[0] = 'a';
+	view[2 * PAGE] = 'b';
+	assert_int_equal(mem_read(mem, piece->phys, &c, 1), 0);
+	assert_int_equal(c, 'a');
+	slow_ops.read = plain_read;
+	assert_int_equal(mem_read(mem, piece->phys, &c, 1), 0);
+	assert_int_equal(c, 'b');
+	mem_unpin(slow_pin);
+}
+
 static void a_file_that_was_cut_is_a_fault_not_a_crash(void **state)
 {
 	const struct mem_piece *piece;
@@ -381,6 +417,7 @@ int main(void)
 		T(more_than_a_region_holds_is_split),
 		T(many_pins_live_side_by_side),
 		T(repoint_moves_the_charge_and_the_address),
+		T(an_access_by_address_holds_no_lock),
 		T(a_file_that_was_cut_is_a_fault_not_a_crash),
 	};
 
