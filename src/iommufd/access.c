@@ -3,7 +3,9 @@
  * Accesses: software that reads and writes what an address space leads to, in place of a device. Each knows what it has
  * pinned, by range; so the pins of a range that is unmapped, or of an address space that it leaves, can be asked back.
  *
- * Callbacks are made without locks. Meanwhile the access is visited, which its end waits for.
+ * Callbacks are made without locks. Meanwhile the access is visited, which its end waits for. Copies are made without
+ * locks too: the address space knows where, and an unmap waits for those of its range; the access counts them, and
+ * leaves the address space after the last.
  *
  * Spec: 30, section 5.
  */
@@ -27,6 +29,8 @@ struct iommufd_access {
 	struct iommufd_ioas *ioas;              /* [lock] attached to, used; NULL: none */
 	struct iommufd_ioas *leaving;           /* [lock] pins are being asked back from it */
 	struct access_pins pins;                /* [lock] in ioas, or in leaving */
+	unsigned copies;                        /* [lock] under way, which it does not leave before the end of */
+	struct cond idle;                       /* there are none any more */
 	LIST_ENTRY(iommufd_access) link;        /* [iopt lock] */
 };
 
@@ -57,6 +61,7 @@ int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_o
 	a->priv = priv;
 	a->obj.users = 1;
 	mutex_init(&a->lock, RANK_IOMMUFD_ACCESS);
+	cond_init(&a->idle);
 	RB_INIT(&a->pins);
 	if (!ops->internal)
 		iommufd_ctx_get(ctx);
@@ -73,6 +78,7 @@ void iommufd_access_destroy(struct iommufd_access *a)
 	iommufd_access_detach(a);
 	iommufd_object_withdraw(&a->obj);
 	assert(RB_EMPTY(&a->pins));
+	cond_fini(&a->idle);
 	mutex_fini(&a->lock);
 	free(a);
 	iommufd_ctx_put(ctx);
@@ -124,6 +130,8 @@ static void leave_locked(struct iommufd_access *a, struct iommufd_ioas *to) REQU
 	if (a->ops->unmap)
 		a->ops->unmap(a->priv, 0, UINT64_MAX);
 	mutex_lock(&a->lock);
+	while (a->copies)
+		cond_wait(&a->idle, &a->lock);
 	assert(RB_EMPTY(&a->pins));
 	a->leaving = NULL;
 	part(&old->iopt, a);
@@ -338,44 +346,81 @@ void iommufd_access_unpin(struct iommufd_access *a, iova_t iova, uint64_t length
 
 /* ---- copying ---- */
 
-static int rw_locked(struct iopt *t, struct mm *mm, iova_t iova, char *data, iova_t last, bool write)
-{
-	for (;;) {
-		struct iopt_area *a = iopt_area_from_locked(t, iova);
-		iova_t to;
-		int rc;
+/* The part of a copy that lies in one area. */
+struct part {
+	struct iopt_copy copy;
+	struct iommufd_pages_copy pages;
+};
 
-		if (!a || a->start > iova)
-			return -ENOENT;
-		if (a->closing || iommufd_pages_is_dmabuf(a->pages))
-			return -EINVAL;
-		if (!(a->prot & (write ? MEM_WRITE : MEM_READ)))
-			return -EPERM;
-		to = MIN(a->last, last);
-		rc = iommufd_pages_rw(a->pages, mm, a->at + (iova - a->start), data, to - iova + 1, write);
-		if (rc || to == last)
+static int part_begin(struct iopt *t, struct mm *mm, iova_t iova, iova_t last, bool write, struct part *p)
+{
+	struct iopt_area *a;
+	int rc;
+
+	SCOPED_READ(t->process);
+	SCOPED_LOCK(&t->lock);
+	a = iopt_area_from_locked(t, iova);
+	if (!a || a->start > iova)
+		return -ENOENT;
+	if (a->closing || iommufd_pages_is_dmabuf(a->pages))
+		return -EINVAL;
+	if (!(a->prot & (write ? MEM_WRITE : MEM_READ)))
+		return -EPERM;
+	p->copy = (struct iopt_copy){ .start = iova, .last = MIN(a->last, last) };
+	rc = iommufd_pages_copy_begin(a->pages, mm, a->at + (iova - a->start), p->copy.last - iova + 1, &p->pages);
+	if (!rc)
+		LIST_INSERT_HEAD(&t->copies, &p->copy, link);
+	return rc;
+}
+
+static void part_end(struct iopt *t, struct part *p)
+{
+	SCOPED_READ(t->process);
+	SCOPED_LOCK(&t->lock);
+	iommufd_pages_copy_end(&p->pages);
+	LIST_REMOVE(&p->copy, link);
+	cond_broadcast(&t->copied);
+}
+
+/* The memory may be a program's that keeps whoever touches it waiting: only the access is busy meanwhile. */
+static int copy(struct iopt *t, struct mm *mm, iova_t iova, char *data, iova_t last, bool write)
+{
+	struct part p;
+
+	for (;; data += p.copy.last - iova + 1, iova = p.copy.last + 1) {
+		int rc = part_begin(t, mm, iova, last, write, &p);
+
+		if (rc)
 			return rc;
-		data += to - iova + 1;
-		iova = to + 1;
+		rc = iommufd_pages_copy(&p.pages, data, write);
+		part_end(t, &p);
+		if (rc || p.copy.last == last)
+			return rc;
 	}
 }
 
 int iommufd_access_rw(struct iommufd_access *a, struct task *t, iova_t iova, void *data, uint64_t length, bool write)
 {
 	iova_t last = iova + (length - 1);
-	struct iopt *space;
+	struct iommufd_ioas *ioas;
+	int rc;
 
 	if (!length)
 		return -EINVAL;
 	if (last < iova)
 		return -EOVERFLOW;
-	SCOPED_LOCK(&a->lock);
-	if (!a->ioas)
+	mutex_lock(&a->lock);
+	ioas = a->ioas;
+	if (ioas)
+		a->copies++;
+	mutex_unlock(&a->lock);
+	if (!ioas)
 		return -ENOENT;
-	space = &a->ioas->iopt;
-	SCOPED_READ(space->process);
-	SCOPED_LOCK(&space->lock);
-	return rw_locked(space, t ? t->mm : NULL, iova, data, last, write);
+	rc = copy(&ioas->iopt, t ? t->mm : NULL, iova, data, last, write);
+	SCOPED_LOCK(&a->lock);
+	if (--a->copies == 0)
+		cond_broadcast(&a->idle);
+	return rc;
 }
 
 /* ---- calls back ---- */

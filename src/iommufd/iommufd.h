@@ -153,6 +153,7 @@ void iommufd_access_unpin(struct iommufd_access *access, iova_t iova, uint64_t l
 /**
  * iommufd_access_rw - copy from (@write: to) the program's memory without leaving pins
  * @t: the program on whose behalf; NULL: a thread of the device's own
+ * Context: no lock held while it copies, which takes as long as the program likes; UNMAP of the range waits for it
  * Return: as pin; what lies before the failure may have moved
  */
 int iommufd_access_rw(struct iommufd_access *access, struct task *t, iova_t iova, void *data, uint64_t length,

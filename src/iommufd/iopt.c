@@ -21,6 +21,8 @@ void iopt_init(struct iopt *t, struct rwlock *process)
 	RB_INIT(&t->areas);
 	slab_init(&t->room, sizeof(struct iopt_area));
 	LIST_INIT(&t->accesses);
+	LIST_INIT(&t->copies);
+	cond_init(&t->copied);
 	t->align = 1;
 }
 
@@ -28,13 +30,14 @@ void iopt_fini(struct iopt *t)
 {
 	uint64_t removed;
 
-	assert(t->ndomains == 0 && LIST_EMPTY(&t->accesses));
+	assert(t->ndomains == 0 && LIST_EMPTY(&t->accesses) && LIST_EMPTY(&t->copies));
 	iopt_unmap(t, 0, UINT64_MAX, &removed);
 	assert(RB_EMPTY(&t->areas));
 	slab_fini(&t->room);
 	free(t->domains);
 	free(t->allowed);
 	free(t->resv);
+	cond_fini(&t->copied);
 	mutex_fini(&t->lock);
 }
 

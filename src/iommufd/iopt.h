@@ -28,11 +28,17 @@ struct iopt_area {
 	struct iommufd_pages *pages;
 	uint64_t at;            /* the byte that start leads to */
 	uint8_t prot;           /* MEM_READ, MEM_WRITE */
-	bool closing;           /* an unmap waits for its pins to go: no new ones */
+	bool closing;           /* an unmap waits for its pins and copies to go: no new ones */
 	unsigned pins;          /* of accesses */
 	unsigned locks;         /* of them, those that no unmap can ask back */
 };
 RB_HEAD(iopt_areas, iopt_area);
+
+/* A copy under way: what it reads or writes is not unmapped before it ends, but may be split. */
+struct iopt_copy {
+	iova_t start, last;
+	LIST_ENTRY(iopt_copy) link;
+};
 
 /* One reserved range, however many devices reserve it. */
 struct iopt_resv {
@@ -59,6 +65,8 @@ struct iopt {
 	unsigned ndomains;
 	unsigned ndmabufs;           /* areas of dma-bufs */
 	LIST_HEAD(, iommufd_access) accesses;
+	LIST_HEAD(, iopt_copy) copies;
+	struct cond copied;          /* a copy has ended */
 	uint64_t align;              /* of addresses and lengths; 1: bytes */
 	bool small;                  /* every translation is of one page (OPTION HUGE_PAGES 0) */
 	struct iopt_choice choice[IOPT_CHOICES];
@@ -131,7 +139,7 @@ void iopt_slices_put(struct iopt_slice *s, int n);
 /**
  * iopt_unmap - remove whole areas
  * @removed: bytes; valid on failure too, as areas before the one in the way stay removed
- * Context: no lock of an access held, as accesses are called back.
+ * Context: no lock of an access held, as accesses are called back; sleeps until copies of the range have ended.
  * Return: 0; -ENOENT the range cuts an area; -EBUSY a hardware queue is in one; -EDEADLOCK an access does not let go
  */
 int iopt_unmap(struct iopt *t, iova_t start, iova_t last, uint64_t *removed);

@@ -5,7 +5,8 @@
  * the way out of every domain with one call, so DMA under way is waited for once; then the pages are unpinned.
  *
  * An area that accesses have pinned is closed for new pins, and they are called back, without the lock; whoever finds
- * it still pinned a hundred times gives up.
+ * it still pinned a hundred times gives up. Copies end by themselves and are waited for: without the context's process
+ * lock, as it is a program's memory that they wait for, and others go on mapping meanwhile.
  *
  * Spec: 30, 4.5, 4.9 to 4.11.
  */
@@ -206,14 +207,25 @@ struct unmap {
 	unsigned tries;  /* ... and how often it was */
 };
 
-/* May it be removed? 0; -EAGAIN when its pins are gone; or why not. */
-static int removable(const struct iopt_area *a, const struct unmap *u)
+static bool copied_locked(const struct iopt *t, const struct iopt_area *a)
+{
+	const struct iopt_copy *c;
+
+	LIST_FOREACH(c, &t->copies, link) {
+		if (c->start <= a->last && c->last >= a->start)
+			return true;
+	}
+	return false;
+}
+
+/* May it be removed? 0; -EAGAIN when its pins and copies are gone; or why not. */
+static int removable_locked(const struct iopt *t, const struct iopt_area *a, const struct unmap *u)
 {
 	if (a->locks)
 		return -EBUSY;
 	if (a->start < u->start || a->last > u->last)
 		return -ENOENT;
-	return a->pins ? -EAGAIN : 0;
+	return a->pins || copied_locked(t, a) ? -EAGAIN : 0;
 }
 
 /* Remove areas until the range ends or one is in the way, which is *@out. */
@@ -224,7 +236,7 @@ static int remove_locked(struct iopt *t, struct unmap *u, struct iopt_area **out
 	int rc = 0;
 
 	for (a = first; a && a->start <= u->last; a = iopt_area_next_locked(t, a)) {
-		rc = removable(a, u);
+		rc = removable_locked(t, a, u);
 		if (rc)
 			break;
 		last = a->last;
@@ -260,26 +272,39 @@ static int close_locked(struct iopt_area *a, struct unmap *u, iova_t *start, uin
 	return -EAGAIN;
 }
 
+/* One try. *@length is what to call accesses back for; 0 with -EAGAIN: copies were in the way, and one has ended. */
+static int try_unmap(struct iopt *t, struct unmap *u, iova_t *start, uint64_t *length)
+{
+	struct iopt_area *a;
+	int rc;
+
+	*length = 0;
+	rwlock_read(t->process);
+	SCOPED_LOCK(&t->lock);
+	rc = remove_locked(t, u, &a);
+	if (rc == -EAGAIN && a->pins)
+		rc = close_locked(a, u, start, length);
+	else if (rc == -EAGAIN)
+		a->closing = true;
+	if (rc == -EDEADLOCK)
+		a->closing = false;
+	rwlock_unlock(t->process);
+	if (rc == -EAGAIN && !*length)
+		cond_wait(&t->copied, &t->lock);
+	return rc;
+}
+
 int iopt_unmap(struct iopt *t, iova_t start, iova_t last, uint64_t *removed)
 {
 	struct unmap u = { .start = start, .last = last };
-	struct iopt_area *a;
 	int rc;
 
 	do {
 		iova_t at = 0;
-		uint64_t length = 0;
+		uint64_t length;
 
-		rwlock_read(t->process);
-		mutex_lock(&t->lock);
-		rc = remove_locked(t, &u, &a);
-		if (rc == -EAGAIN)
-			rc = close_locked(a, &u, &at, &length);
-		if (rc == -EDEADLOCK)
-			a->closing = false;
-		mutex_unlock(&t->lock);
-		rwlock_unlock(t->process);
-		if (rc == -EAGAIN)
+		rc = try_unmap(t, &u, &at, &length);
+		if (rc == -EAGAIN && length)
 			iommufd_access_notify(t, at, length);
 	} while (rc == -EAGAIN);
 	*removed = u.removed;

@@ -501,78 +501,108 @@ int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, ph
 
 /* ---- copying ---- */
 
-/* Are all pages of it pinned? */
-static bool held_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
+/*
+ * Hold what is pinned anyway: the spans that [*@first, *@last] is in, as they are, which are the pages then. They are
+ * not cut, as copies are many and cuts stay; whoever else cuts them leaves each part as held as it was.
+ * False: some page is not pinned.
+ */
+static bool hold_spans_locked(struct iommufd_pages *p, uint64_t *first, uint64_t *last)
 {
-	struct pages_span *s = span_from(p, first);
+	struct pages_span *s = span_from(p, *first), *from = s;
+	uint64_t page = *first;
 
-	while (s && s->first <= first) {
-		if (s->last >= last)
-			return true;
-		first = s->last + 1;
+	while (s && s->first <= page && s->last < *last) {
+		page = s->last + 1;
 		s = RB_NEXT(pages_spans, &p->spans, s);
 	}
-	return false;
+	if (!s || s->first > page)
+		return false;
+	*first = from->first;
+	*last = s->last;
+	for (s = from; s && s->first <= *last; s = RB_NEXT(pages_spans, &p->spans, s))
+		s->holders++;
+	return true;
 }
 
-static int rw_held_locked(struct iommufd_pages *p, uint64_t at, char *data, uint64_t length, bool write)
+/* Where byte @at is, which is held; *@n: bytes that follow each other from there, at most as many as it says. */
+static phys_t held_at(struct iommufd_pages *p, uint64_t at, uint64_t *n)
 {
 	struct cursor c;
+
+	SCOPED_LOCK(&p->lock);
+	cursor_begin(&c, p, at);
+	*n = MIN(cursor_room(&c), *n);
+	return cursor_phys(&c);
+}
+
+static int copy_held(const struct iommufd_pages_copy *c, char *data, bool write)
+{
+	struct mem *mem = c->pages->fd->mem;
+	uint64_t n;
 	int rc = 0;
 
-	cursor_begin(&c, p, at);
-	for (uint64_t done = 0; !rc && done < length;) {
-		uint64_t n = MIN(cursor_room(&c), length - done);
+	for (uint64_t done = 0; !rc && done < c->length; done += n) {
+		phys_t phys;
 
-		rc = write ? mem_write(p->fd->mem, cursor_phys(&c), data + done, n)
-			   : mem_read(p->fd->mem, cursor_phys(&c), data + done, n);
-		done += n;
-		cursor_step(&c, p, n);
+		n = c->length - done;
+		phys = held_at(c->pages, c->at + done, &n);
+		rc = write ? mem_write(mem, phys, data + done, n) : mem_read(mem, phys, data + done, n);
 	}
 	return rc;
 }
 
 /* Through the present mappings of the process, with the rights that they give. */
-static int rw_present(struct iommufd_pages *p, uva_t uva, char *data, uint64_t length, bool write)
+static int copy_present(const struct iommufd_pages_copy *c, char *data, bool write)
 {
-	const struct mm_ops *ops = p->source->ops;
+	struct mm *mm = c->pages->source;
+	uva_t uva = c->pages->base + c->at;
+	uint64_t n;
 
-	while (length) {
+	for (uint64_t done = 0; done < c->length; done += n) {
 		struct mm_area a = { 0 };
-		uint64_t n;
-		int rc = ops->area(p->source, uva, &a);
+		int rc = mm->ops->area(mm, uva + done, &a);
 
 		if (rc || a.file || !(write ? a.writable : a.readable))
 			return -EFAULT;
-		n = MIN(length - 1, a.last - uva) + 1;
-		rc = write ? ops->write(p->source, uva, data, n) : ops->read(p->source, data, uva, n);
+		n = MIN(c->length - done - 1, a.last - (uva + done)) + 1;
+		rc = write ? mm->ops->write(mm, uva + done, data + done, n) : mm->ops->read(mm, data + done, uva + done, n);
 		if (rc)
 			return rc;
-		uva += n;
-		data += n;
-		length -= n;
 	}
 	return 0;
 }
 
-int iommufd_pages_rw(struct iommufd_pages *p, struct mm *mm, uint64_t at, void *data, uint64_t length, bool write)
+int iommufd_pages_copy_begin(struct iommufd_pages *p, struct mm *mm, uint64_t at, uint64_t length,
+			     struct iommufd_pages_copy *out)
 {
-	const uint64_t first = first_page(at), last = last_page(at, length);
-	int rc;
+	struct iommufd_pages_copy c = { .pages = p, .at = at, .length = length, .first = first_page(at),
+					.last = last_page(at, length) };
+	int rc = 0;
 
-	if (!p->file && (mm == p->source || first == last) && mm_alive(p->source))
-		return rw_present(p, p->base + at, data, length, write);
-	SCOPED_LOCK(&p->lock);
-	if (held_locked(p, first, last))
-		return rw_held_locked(p, at, data, length, write);
-	if (!p->file)
-		return rw_present(p, p->base + at, data, length, write);
-	rc = hold_locked(p, first, last, 0);
-	if (rc)
-		return rc;
-	rc = rw_held_locked(p, at, data, length, write);
-	release_locked(p, first, last);
+	if (p->file || (mm != p->source && c.first != c.last) || !mm_alive(p->source)) {
+		SCOPED_LOCK(&p->lock);
+		c.held = hold_spans_locked(p, &c.first, &c.last);
+		if (!c.held && p->file) {
+			rc = hold_locked(p, c.first, c.last, 0);
+			c.held = true;
+		}
+	}
+	if (!rc)
+		*out = c;
 	return rc;
+}
+
+int iommufd_pages_copy(const struct iommufd_pages_copy *c, void *data, bool write)
+{
+	return c->held ? copy_held(c, data, write) : copy_present(c, data, write);
+}
+
+void iommufd_pages_copy_end(struct iommufd_pages_copy *c)
+{
+	if (!c->held)
+		return;
+	SCOPED_LOCK(&c->pages->lock);
+	release_locked(c->pages, c->first, c->last);
 }
 
 /* ---- CHANGE_PROCESS ---- */

@@ -67,11 +67,23 @@ uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t lengt
  * @length: bytes from there on that follow each other, at most as many as it says before. Return: 0; -ENOMEM; -EINVAL revoked
  */
 int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out);
+/* A copy under way. */
+struct iommufd_pages_copy {
+	struct iommufd_pages *pages;
+	uint64_t at, length;  /* bytes */
+	bool held;            /* of pages that are pinned; else of what the process has there now */
+	uint64_t first, last; /* pages held for it */
+};
+
 /**
- * iommufd_pages_rw - copy bytes without holding pages
- * @mm: whose process asks; NULL: nobody's. Return: 0; -EFAULT, -EINVAL, -ENOMEM (spec 30, 5)
+ * iommufd_pages_copy_begin - bytes [@at, +@length) of an object that stays until the end are going to be copied
+ * @mm: whose process asks; NULL: nobody's. Return: 0; a file's: -EINVAL, -ENOMEM (spec 30, 5)
  */
-int iommufd_pages_rw(struct iommufd_pages *p, struct mm *mm, uint64_t at, void *data, uint64_t length, bool write);
+int iommufd_pages_copy_begin(struct iommufd_pages *p, struct mm *mm, uint64_t at, uint64_t length,
+			     struct iommufd_pages_copy *out);
+/** iommufd_pages_copy - no lock held: it may take as long as the process likes. -EFAULT */
+int iommufd_pages_copy(const struct iommufd_pages_copy *c, void *data, bool write);
+void iommufd_pages_copy_end(struct iommufd_pages_copy *c);
 
 /*
  * CHANGE_PROCESS, in steps, with the context's process lock written: is it possible, charge the new one, and then

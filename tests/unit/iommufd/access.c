@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Accesses: pins that are called back, copies without pins. */
 #include "iommufd_lab.h"
+#include "base/lock.h"
 
 /* A device of software that remembers what it has pinned. */
 static struct soft {
@@ -248,6 +249,163 @@ static void a_pin_ends_before_another_one(void **state)
 	assert_int_equal(lab_pinned(), 0);
 }
 
+/* ---- memory that keeps whoever touches it waiting ---- */
+
+static struct slow {
+	struct mm_ops ops;
+	int (*write)(struct mm *mm, uva_t dst, const void *src, size_t n); /* of the memory itself */
+	void (*meanwhile)(struct slow *s);
+	uint32_t ioas;
+	struct thread thread;
+	atomic_bool unmapped;
+	long rc;
+} slow;
+
+/* Once: what happens in between may write, too. */
+static int slow_write(struct mm *mm, uva_t dst, const void *src, size_t n)
+{
+	void (*meanwhile)(struct slow *s) = slow.meanwhile;
+
+	slow.meanwhile = NULL;
+	if (meanwhile)
+		meanwhile(&slow);
+	return slow.write(mm, dst, src, n);
+}
+
+/* What a copy of @n bytes to 0x1000 returns, while @meanwhile happens to those. */
+static int slow_rw(struct task *t, uint32_t ioas, uint64_t n, void (*meanwhile)(struct slow *s))
+{
+	char buf[2 * PAGE];
+	int rc;
+
+	memset(buf, 'y', sizeof(buf));
+	if (lab.mm.mm.ops != &slow.ops) {
+		slow.ops = *lab.mm.mm.ops;
+		slow.write = slow.ops.write;
+		slow.ops.write = slow_write;
+	}
+	slow.meanwhile = meanwhile;
+	slow.ioas = ioas;
+	atomic_store(&slow.unmapped, false);
+	lab.mm.mm.ops = &slow.ops;
+	rc = rw(t, 0x1000, buf, n, true);
+	assert_null(slow.meanwhile);
+	return rc;
+}
+
+/* In the same thread: whoever held a lock would never come to the end. */
+static void others_go_on(struct slow *s)
+{
+	struct iommu_ioas_change_process c = { .size = sizeof(c) };
+	struct iommufd_access *other;
+	phys_t phys;
+	uint32_t id;
+
+	assert_int_equal(lab_map(s->ioas, VA_SHARED, 0x100000, PAGE), 0);
+	assert_int_equal(lab_copy(s->ioas, 0x200000, s->ioas, 0x1000, 4 * PAGE), 0);
+	assert_int_equal(lab_unmap(s->ioas, 0x200000, 4 * PAGE), 0); /* the same pages */
+	assert_int_equal(lab_unmap(s->ioas, 0x100000, PAGE), 0);
+	assert_int_equal(lab_ioctl(IOMMU_IOAS_CHANGE_PROCESS, &c), -EINVAL);
+	assert_int_equal(iommufd_access_create(lab.ctx, &copying, &soft, &other, &id), 0);
+	assert_int_equal(iommufd_access_attach(other, s->ioas), 0);
+	assert_int_equal(iommufd_access_pin(other, 0x1000, PAGE, true, &phys), 0);
+	iommufd_access_unpin(other, 0x1000, PAGE);
+	iommufd_access_destroy(other);
+	assert_int_equal(iommufd_access_pin(soft.access, 0x1000, PAGE, true, &phys), 0);
+	iommufd_access_unpin(soft.access, 0x1000, PAGE);
+}
+
+static void nobody_waits_for_a_copy_elsewhere(void **state)
+{
+	struct iommu_dev *d = lab_alone("a", &unit_strong);
+	uint32_t ioas = create(&copying), pt = ioas;
+	struct iommufd_device *idev = lab_bind(d);
+
+	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x1000, 4 * PAGE), 0);
+	assert_int_equal(slow_rw(&lab.caller.t, ioas, 2 * PAGE, others_go_on), 0);
+	assert_memory_equal(lab.private, "yyyy", 4);
+	memset(lab.private, 0, 2 * PAGE);
+	/* Pinned, and nobody's copy: through the pins. */
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
+	assert_int_equal(slow_rw(NULL, ioas, 2 * PAGE, others_go_on), 0);
+	assert_memory_equal(lab.private + 2 * PAGE - 4, "yyyy\0", 5);
+	assert_int_equal(lab_unmap(ioas, 0x1000, 4 * PAGE), 0);
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+	end();
+}
+
+static void unmap_it(void *arg)
+{
+	struct slow *s = arg;
+
+	s->rc = lab_unmap(s->ioas, 0x1000, 4 * PAGE);
+	atomic_store(&s->unmapped, true);
+}
+
+/* Wait until the unmap has come as far as the area, which refuses new copies and pins from then on. */
+static void an_unmap_comes(struct slow *s)
+{
+	phys_t phys;
+	char c = 0;
+	int rc;
+
+	thread_start(&s->thread, "unmap", unmap_it, s);
+	while ((rc = rw(&lab.caller.t, 0x1000, &c, 1, false)) == 0)
+		;
+	assert_int_equal(rc, -EINVAL);
+	assert_int_equal(iommufd_access_pin(soft.access, 0x1000, PAGE, true, &phys), -EINVAL);
+	assert_int_equal(lab_map(s->ioas, VA_SHARED, 0x1000, PAGE), -EEXIST);
+	assert_false(atomic_load(&s->unmapped));
+}
+
+static void an_unmap_waits_for_copies(void **state)
+{
+	uint32_t ioas = create(&copying);
+
+	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x1000, 4 * PAGE), 0);
+	assert_int_equal(slow_rw(&lab.caller.t, ioas, 2 * PAGE, an_unmap_comes), 0);
+	thread_join(&slow.thread);
+	assert_int_equal(slow.rc, 0);
+	assert_memory_equal(lab.private, "yyyy", 4);
+	assert_int_equal(lab_map(ioas, VA_SHARED, 0x1000, PAGE), 0);
+	assert_int_equal(soft.calls, 0); /* it has pinned nothing */
+	end();
+}
+
+static void part_it(void *arg)
+{
+	struct slow *s = arg;
+
+	iommufd_access_detach(soft.access);
+	atomic_store(&s->unmapped, true);
+}
+
+/* Wait until it finds nothing any more: it is leaving. */
+static void a_detach_comes(struct slow *s)
+{
+	char c;
+
+	thread_start(&s->thread, "detach", part_it, s);
+	while (rw(&lab.caller.t, 0x3000, &c, 1, false) == 0)
+		;
+	assert_int_equal(rw(&lab.caller.t, 0x3000, &c, 1, false), -ENOENT);
+	assert_int_equal(iommufd_access_attach(soft.access, s->ioas), -EINVAL);
+	assert_int_equal(lab_destroy(s->ioas), -EBUSY);
+	assert_false(atomic_load(&s->unmapped));
+}
+
+static void who_copies_has_not_left(void **state)
+{
+	uint32_t ioas = create(&copying);
+
+	assert_int_equal(lab_map(ioas, VA_PRIVATE, 0x1000, 4 * PAGE), 0);
+	assert_int_equal(slow_rw(&lab.caller.t, ioas, 2 * PAGE, a_detach_comes), 0);
+	thread_join(&slow.thread);
+	assert_int_equal(lab_destroy(ioas), 0);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +418,9 @@ int main(void)
 		T(copies_leave_no_pins),
 		T(pins_and_domains_share_pages),
 		T(a_pin_ends_before_another_one),
+		T(nobody_waits_for_a_copy_elsewhere),
+		T(an_unmap_waits_for_copies),
+		T(who_copies_has_not_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,6 +192,8 @@ static void soft_unmap(void *ctx, iova_t iova, uint64_t length)
 
 static const struct iommufd_access_ops soft_ops = { .needs_pin_pages = true, .unmap = soft_unmap };
 
+static const struct iommufd_access_ops copy_ops = { .needs_pin_pages = false };
+
 static void pinner(void *arg)
 {
 	struct dice d = { .seed = 31 };
@@ -216,11 +218,29 @@ static void pinner(void *arg)
 	}
 }
 
+/* Copies, by whoever mapped and by others, inside what comes and goes. */
+static void copier(void *arg)
+{
+	struct task t = { .ops = &thread_ops, .mm = &flat };
+	struct dice d = { .seed = 77 };
+	char buf[3 * PAGE];
+
+	memset(buf, 0, sizeof(buf));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		iova_t at = 0x100000 + roll(&d, 32 * PAGE);
+
+		if (roll(&d, 16) == 0)
+			iommufd_access_replace(arg, roll(&d, 6) + 1);
+		iommufd_access_rw(arg, roll(&d, 2) ? &t : NULL, at, buf, roll(&d, sizeof(buf)) + 1, roll(&d, 2));
+	}
+}
+
 static void everything_at_once(void **state)
 {
 	struct iommu_dev *moved = lab_alone("a", &unit_strong), *bound = lab_alone("b", &unit_dirty);
 	struct iommufd_device *idev = lab_bind(moved);
-	struct thread t[7];
+	struct iommufd_access *copying;
+	struct thread t[8];
 	uint32_t pt = 1, id;
 
 	flat = (struct mm){ .ops = &flat_ops };
@@ -239,6 +259,8 @@ static void everything_at_once(void **state)
 	mutex_init(&soft.lock, RANK_NONE);
 	assert_int_equal(iommufd_access_create(lab.ctx, &soft_ops, NULL, &soft.access, &id), 0);
 	assert_int_equal(iommufd_access_attach(soft.access, 2), 0);
+	assert_int_equal(iommufd_access_create(lab.ctx, &copy_ops, NULL, &copying, &id), 0);
+	assert_int_equal(iommufd_access_attach(copying, 1), 0);
 	atomic_store(&stop, false);
 	thread_start(&t[0], "guess1", guesser, (void *)1);
 	thread_start(&t[1], "guess2", guesser, (void *)2);
@@ -247,8 +269,10 @@ static void everything_at_once(void **state)
 	thread_start(&t[4], "bind", binder, bound);
 	thread_start(&t[5], "pin", pinner, NULL);
 	thread_start(&t[6], "read", reader, moved);
+	thread_start(&t[7], "copy", copier, copying);
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		thread_join(&t[i]);
+	iommufd_access_destroy(copying);
 	iommufd_access_destroy(soft.access);
 	mutex_fini(&soft.lock);
 	lab_unbind(idev);
