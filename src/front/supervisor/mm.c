@@ -9,7 +9,6 @@
  * Where /proc/PID/mem cannot be opened, process_vm_* serves alone.
  */
 #include "front/supervisor/priv.h"
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -130,68 +129,6 @@ static int mm_area(struct mm *mm, uva_t at, struct mm_area *out)
 
 /* ---- sharing ---- */
 
-static bool same_file(int fd, const struct mm_area *a)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && st.st_ino == a->ino && st.st_dev == a->dev;
-}
-
-static int try_open(const char *path, const struct mm_area *a)
-{
-	int fd = open(path, (a->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd >= 0 && !same_file(fd, a)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-/* A descriptor of the process that is the mapped file. */
-static int share_by_fd(struct super_mm *m, const struct mm_area *a)
-{
-	char dir[64], path[384];
-	struct dirent *e;
-	struct stat st;
-	int fd = -1;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "/proc/%d/fd", m->mm.tgid);
-	d = opendir(dir);
-	while (fd < 0 && d && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == a->ino &&
-		    st.st_dev == a->dev)
-			fd = try_open(path, a);
-	}
-	if (d)
-		closedir(d);
-	return fd;
-}
-
-/* The kernel lets only the privileged open map_files; a file with a name can be opened by it. */
-static int share_open(struct super_mm *m, const struct mm_area *a)
-{
-	char path[128], name[PATH_MAX];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->mm.tgid, (unsigned long long)a->start,
-		 (unsigned long long)a->last + 1);
-	fd = try_open(path, a);
-	if (fd >= 0)
-		return fd;
-	fd = share_by_fd(m, a);
-	if (fd >= 0)
-		return fd;
-	n = readlink(path, name, sizeof(name) - 1);
-	if (n <= 0)
-		return -1;
-	name[n] = '\0';
-	return name[0] == '/' ? try_open(name, a) : -1;
-}
-
 static int mm_share(struct mm *mm, const struct mm_area *a, uva_t uva, uint64_t length, void **host)
 {
 	struct super_mm *m = to_super(mm);
@@ -200,7 +137,7 @@ static int mm_share(struct mm *mm, const struct mm_area *a, uva_t uva, uint64_t 
 
 	if (!a->shared || !a->ino || a->file || atomic_load(&m->stale))
 		return -EOPNOTSUPP;
-	fd = share_open(m, a);
+	fd = super_share_open(m, a);
 	if (fd < 0)
 		return -EOPNOTSUPP;
 	p = mmap(NULL, length, PROT_READ | (a->writable ? PROT_WRITE : 0), MAP_SHARED, fd,

@@ -297,6 +297,10 @@ struct super_vma {
 int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out);
 int super_mm_read(struct super_mm *m, void *dst, uva_t src, size_t n);
 
+/* share.c */
+/** super_share_open - the file that is mapped there, to be mapped here too; asks no program's server. -1: cannot be had */
+int super_share_open(struct super_mm *m, const struct mm_area *a);
+
 /* rtask.c */
 /** super_call_task - the caller as the machine sees it. NULL: it is gone */
 struct task *super_call_task(struct super_call *c);

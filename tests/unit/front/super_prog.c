@@ -3,6 +3,7 @@
  * The programs that super_toy.c runs: they know of the toy only its paths and ioctls. Linked dynamically and
  * statically. usage: super-prog CASE; status 0: as it should be; else a line says which check failed.
  */
+#include "super_fuse.h"
 #include "super_toy.h"
 #include <dirent.h>
 #include <errno.h>
@@ -718,6 +719,36 @@ static void case_memory(void)
 	CHECK((ioctl(fd, TOY_PEEK, h + 7) & 0xff) == 13);
 }
 
+/* A file that a program serves: it is not asked anything for the machine, which would wait with its locks held. */
+static void case_fuse(void)
+{
+	struct fuse_server server;
+	int fd = open_echo(), file, other;
+	char dir[32], path[64];
+	uint8_t *p;
+	unsigned asked;
+
+	if (fuse_start(dir, &server)) {
+		fprintf(stderr, "super_prog.c: no FUSE here\n");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/f", dir);
+	file = open(path, O_RDONLY);
+	other = memfd_create("shared", 0);
+	CHECK(file >= 0 && other >= 0 && ftruncate(other, 4096) == 0);
+	p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+	CHECK(p != MAP_FAILED && p[0] == 'f');
+	asked = atomic_load(server.asked);
+	CHECK(ioctl(fd, TOY_PEEK, p) == 'f');
+	CHECK(atomic_load(server.asked) == asked);
+	/* Nor while another mapping's file is looked for among the descriptors. */
+	CHECK(mmap(p, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, other, 0) == p);
+	CHECK(ioctl(fd, TOY_PEEK, p) == 0x100);
+	CHECK(atomic_load(server.asked) == asked);
+	CHECK(close(file) == 0);
+	fuse_stop(dir, &server);
+}
+
 /* What survives an exec, and what does not. */
 static void case_exec(void)
 {
@@ -865,7 +896,7 @@ int main(int argc, char **argv)
 	} cases[] = {
 		CASE(files), CASE(ioctl), CASE(events), CASE(release), CASE(dup), CASE(lowfd), CASE(poll), CASE(rw),
 		CASE(mmio), CASE(nommio), CASE(blocked), CASE(handlers), CASE(masked), CASE(threads), CASE(fork), CASE(storm),
-		CASE(stall), CASE(kill), CASE(memory), CASE(exec), CASE(fuzz),
+		CASE(stall), CASE(kill), CASE(memory), CASE(fuse), CASE(exec), CASE(fuzz),
 	};
 
 	if (argc >= 4 && strcmp(argv[1], "execed") == 0) {

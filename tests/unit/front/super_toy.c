@@ -539,6 +539,7 @@ PROG(fork)
 PROG(storm)
 PROG(stall)
 PROG(memory)
+PROG(fuse)
 PROG(exec)
 PROG(fuzz)
 
@@ -637,7 +638,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd), TEST(poll),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
-		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(kill), TEST(redirect), TEST(without),
+		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(kill), TEST(redirect), TEST(without),
 		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),
 	};
 
