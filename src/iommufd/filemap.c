@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A memfd as an address space, so that pinning a file is pinning memory: the address is the position. Whole pages
- * inside the file can be pinned; what the file is, and how long, is looked at when they are (spec 30, 4.5).
+ * inside the file can be pinned; how long it is is looked at when they are (spec 30, 4.5). What it is is looked at before,
+ * as the answer may be long in coming (FUSE), and pins are made under locks.
  */
 #include "iommufd/pages.h"
 #include <fcntl.h>
@@ -14,19 +15,16 @@
 
 struct filemap {
 	struct mm mm;
-	int file;      /* -1: nothing that has pages */
+	int file;      /* memfd, shmem or hugetlbfs; -1: nothing that has pages */
 	bool writable; /* devices may write */
 };
 
 static int filemap_area(struct mm *mm, uva_t at, struct mm_area *out)
 {
 	struct filemap *m = container_of(mm, struct filemap, mm);
-	struct statfs fs;
 	struct stat st;
 
-	if (m->file < 0 || fstatfs(m->file, &fs) || fstat(m->file, &st))
-		return -EINVAL;
-	if ((fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC) || !S_ISREG(st.st_mode))
+	if (m->file < 0 || fstat(m->file, &st))
 		return -EINVAL;
 	st.st_size = ALIGN_DOWN(st.st_size, (off_t)UVFIO_PAGE_SIZE);
 	if (at >= (uva_t)st.st_size)
@@ -112,6 +110,16 @@ static const struct mm_ops filemap_ops = {
 	.free = filemap_free,
 };
 
+static bool has_pages(int file)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(file, &fs) || (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC))
+		return false;
+	return fstat(file, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int iommufd_filemap_create(int file, bool writable, struct mm **out)
 {
 	struct filemap *m = calloc(1, sizeof(*m));
@@ -124,6 +132,10 @@ int iommufd_filemap_create(int file, bool writable, struct mm **out)
 	m->mm.ops = &filemap_ops;
 	ref_init(&m->mm.ref);
 	m->file = file;
+	if (file >= 0 && !has_pages(file)) {
+		close(file);
+		m->file = -1;
+	}
 	m->writable = writable;
 	*out = &m->mm;
 	return 0;

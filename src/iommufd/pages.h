@@ -107,7 +107,10 @@ int iommufd_dmabuf_phys(struct iommufd_dmabuf *d, uint64_t at, phys_t *out);
 
 /* ---- filemap.c: a file as an address space ---- */
 
-/** iommufd_filemap_create - addresses are positions in the file; only memfds, shmem and hugetlbfs have pages. -ENOMEM */
+/**
+ * iommufd_filemap_create - addresses are positions in the file; only memfds, shmem and hugetlbfs have pages
+ * Context: no lock held, as it asks the file. -ENOMEM
+ */
 int iommufd_filemap_create(int file, bool writable, struct mm **out);
 
 #endif
