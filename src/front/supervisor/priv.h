@@ -313,6 +313,8 @@ void super_local_task(struct super_call *c, struct task *t);
 /* eventfds.c */
 int super_event_get(struct super_call *c, int fd, struct event **out);
 void super_events_fini(struct super *s);
+/** super_events_sweep - close what was made for a process, ended or not, and nobody has any more. Context: no lock held */
+void super_events_sweep(struct super *s, pid_t tgid);
 long super_eventfd(struct super_call *c);
 
 /* files.c */

@@ -257,6 +257,7 @@ void super_proc_exited(struct super *s, pid_t tgid)
 	mutex_unlock(&s->procs_lock);
 	if (p)
 		proc_drop(s, p);
+	super_events_sweep(s, tgid);
 }
 
 void super_proc_execed(struct super_proc *p)

@@ -719,6 +719,69 @@ static void case_memory(void)
 	CHECK((ioctl(fd, TOY_PEEK, h + 7) & 0xff) == 13);
 }
 
+/* Descriptors of the process that runs us: the guard's parent. */
+static unsigned supervisor_fds(void)
+{
+	char path[64], line[256];
+	int pid = 0;
+	unsigned n = 0;
+	DIR *d;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", getppid());
+	f = fopen(path, "r");
+	CHECK(f);
+	while (!pid && fgets(line, sizeof(line), f))
+		sscanf(line, "PPid: %d", &pid);
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	CHECK(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Eventfds that are made for us: what is closed is let go, and there is an end. */
+static void case_manyevents(void)
+{
+	static int many[5000];
+	struct rlimit rl = { 6000, 6000 };
+	int fd = open_echo(), status, go[2], done[2];
+	unsigned before = supervisor_fds(), n;
+	uint64_t v;
+	char c;
+
+	CHECK(setrlimit(RLIMIT_NOFILE, &rl) == 0 && pipe(go) == 0 && pipe(done) == 0);
+	if (fork() == 0) {
+		for (n = 0; n < 5000 && (many[n] = eventfd(0, 0)) >= 0; n++)
+			;
+		CHECK(n == 4096 && errno == EMFILE);
+		CHECK(close(many[9]) == 0 && (many[9] = eventfd(0, 0)) >= 0);
+		CHECK(ioctl(fd, TOY_SIGNAL, many[9]) == 0 && read(many[9], &v, 8) == 8 && v == 1);
+		FAILS(eventfd(0, 0), EMFILE);
+		_exit(0);
+	}
+	CHECK(wait(&status) > 0 && status == 0);
+	/* One that a child still has is known after its maker's end. */
+	if (fork() == 0) {
+		many[0] = eventfd(0, EFD_NONBLOCK);
+		if (fork() == 0) {
+			CHECK(read(go[0], &c, 1) == 1);
+			CHECK(ioctl(fd, TOY_SIGNAL, many[0]) == 0 && read(many[0], &v, 8) == 8 && v == 1);
+			CHECK(write(done[1], "y", 1) == 1);
+			_exit(0);
+		}
+		_exit(0);
+	}
+	CHECK(wait(&status) > 0 && status == 0);
+	while (supervisor_fds() > before + 64) /* it learns of their end a moment later */
+		usleep(1000);
+	CHECK(close(done[1]) == 0 && write(go[1], "x", 1) == 1);
+	CHECK(read(done[0], &c, 1) == 1);
+}
+
 /* A file that a program serves: it is not asked anything for the machine, which would wait with its locks held. */
 static void case_fuse(void)
 {
@@ -896,7 +959,7 @@ int main(int argc, char **argv)
 	} cases[] = {
 		CASE(files), CASE(ioctl), CASE(events), CASE(release), CASE(dup), CASE(lowfd), CASE(poll), CASE(rw),
 		CASE(mmio), CASE(nommio), CASE(blocked), CASE(handlers), CASE(masked), CASE(threads), CASE(fork), CASE(storm),
-		CASE(stall), CASE(kill), CASE(memory), CASE(fuse), CASE(exec), CASE(fuzz),
+		CASE(stall), CASE(kill), CASE(memory), CASE(manyevents), CASE(fuse), CASE(exec), CASE(fuzz),
 	};
 
 	if (argc >= 4 && strcmp(argv[1], "execed") == 0) {
