@@ -22,9 +22,8 @@ static int take(void *ctx, struct iommu_page_request *r)
 
 	SCOPED_LOCK(&in->lock);
 	in->ever++;
-	if (in->refuse)
-		return in->refuse;
-	assert_true(in->n < ARRAY_SIZE(in->queue));
+	if (in->refuse || in->n == ARRAY_SIZE(in->queue))
+		return in->refuse ? in->refuse : -ENOSPC;
 	in->queue[in->n++] = iommu_page_request_get(r);
 	return 0;
 }
