@@ -138,7 +138,7 @@ static const struct bad bad[] = {
 	{ "sriov key", HEAD "  - at: 01.0\n    model: ioat\n    sriov: {vfs: 1, model: ioat, number: 3}\n", "lab.yaml:7:34: unknown key \"number\"" },
 	{ "pasid", HEAD "  - at: 01.0\n    model: edu\n    pasid: 8\n", "lab.yaml:7:12: \"edu\" is no endpoint of PCIe: only those have PASIDs" },
 	{ "pasid bits", HEAD "  - at: 01.0\n    model: ioat\n    pasid: 21\n", "lab.yaml:7:12: 21 bits: PASIDs have at most 20" },
-	{ "pri", HEAD "  - at: 01.0\n    kind: root-port\n    pri: yes\n", "lab.yaml:7:10: \"01.0\" is no endpoint of PCIe: only those ask for pages" },
+	{ "pri", HEAD "  - at: 01.0\n    kind: root-port\n    pri: yes\n", "lab.yaml:7:10: \"root-port\" is no endpoint of PCIe: only those ask for pages" },
 	{ "ats", HEAD "  - at: 01.0\n    model: edu\n    ats: yes\n", "lab.yaml:7:10: \"edu\" is conventional PCI, which has no ATS" },
 	{ "absent root", "machine: lab\ndevices:\n- kind: host-bridge\n  present: no\n", "lab.yaml:4:12: a host bridge is always present" },
 	{ "absent vf", HEAD "  - at: 01.0\n    model: ioat\n  - at: 02.0\n    model: ioat\n    physfn: 01.0\n    present: no\n", "lab.yaml:10:14: no rescan finds a virtual function" },
