@@ -7,6 +7,9 @@
  *	translate_pins_N     the same with a pin for each mapping, so that the host's own TLB is busy, too
  *	translate_N          DMA of 8 bytes to random pages of N mappings of 4 KiB; floor: a load that depends on the
  *	                     one before, at random in a table of N entries of 8 bytes
+ *	translate_64_pasids  DMA of 8 bytes to random pages of 64 PASIDs, 1024 each; floor: the same without PASIDs, the pages
+ *	                     all in one domain
+ *	same_pasid           translate_same with a PASID; floor: without
  *	map_unmap_N          map and unmap 4 KiB while N mappings are there, a device attached; floor: a store at random
  *	                     into such a table, and another
  *	pin_map_64g          pin and map, unmap and unpin 64 GiB of one shared area; floor: none
@@ -95,6 +98,7 @@ static void machine_make(void)
 	CHECK(iommu_create(mem, &log, &iommu));
 	CHECK(iommu_group_create(iommu, &group));
 	CHECK(iommu_dev_create(iommu, "bench", &unit, &dev));
+	CHECK(iommu_dev_set_pasids(dev, 1024));
 	CHECK(iommu_dev_join(dev, group));
 	CHECK(iommu_domain_create(dev, &dom));
 	CHECK(iommu_group_attach(group, dom));
@@ -220,6 +224,41 @@ static void bench_same(void)
 	mem_unpin(p);
 }
 
+/* As many pages in all: in the spaces of 64 PASIDs, which accesses take at random, against one space and no PASID. */
+static void bench_pasids(void)
+{
+	enum { PASIDS = 64, PAGES = 1024 };
+	struct iommu_domain *space[PASIDS];
+	struct mem_pin *p;
+	phys_t phys = pin(0, 2 * MIB, 0, &p);
+	uint64_t x = 1, got = 0;
+	double plain, ours;
+
+	memset(mem_host(mem, phys, 2 * MIB), 0, 2 * MIB);
+	for (unsigned n = 0; n < PASIDS; n++) {
+		CHECK(iommu_domain_create(dev, &space[n]));
+		for (uint64_t i = 0; i < PAGES; i++) {
+			CHECK(iommu_map(space[n], BASE + i * PAGE, phys + i * 7 % 512 * PAGE, PAGE, RW));
+			CHECK(iommu_map(dom, BASE + (n * PAGES + i) * PAGE, phys + i * 7 % 512 * PAGE, PAGE, RW));
+		}
+		CHECK(iommu_group_attach_pasid(group, n + 1, space[n]));
+	}
+	plain = BENCH_NS(300000, x = next(x) + got;
+			 CHECK(iommu_dma_read(dev, BASE + bench_index(x, PASIDS * PAGES) * PAGE, &got, 8)));
+	ours = BENCH_NS(300000, x = next(x) + got; uint64_t at = bench_index(x, PASIDS * PAGES);
+			CHECK(iommu_dma_read_pasid(dev, 1 + at / PAGES, BASE + at % PAGES * PAGE, &got, 8)));
+	row("translate_64_pasids", ours, plain);
+	plain = BENCH_NS(1000000, CHECK(iommu_dma_read(dev, BASE + 64, &got, 8)));
+	ours = BENCH_NS(1000000, CHECK(iommu_dma_read_pasid(dev, 1, BASE + 64, &got, 8)));
+	row("same_pasid", ours, plain);
+	for (unsigned n = 0; n < PASIDS; n++) {
+		iommu_group_detach_pasid(group, n + 1);
+		iommu_domain_destroy(space[n]);
+	}
+	iommu_unmap(dom, 0, 1ull << 48);
+	mem_unpin(p);
+}
+
 static void bench_bulk(void)
 {
 	struct mem_pin *p;
@@ -266,6 +305,7 @@ int main(void)
 	bench_random("64k", 65536);
 	bench_random("1m", 1000000);
 	bench_random_pins("10k", 10000);
+	bench_pasids();
 	bench_bulk();
 	bench_pin();
 	return 0;
