@@ -149,6 +149,9 @@ static void check_unit(struct machine_check *c, struct machine_unit *u, unsigned
 	u->unit.enforce_coherency = chosen(u->enforce_coherency, u->unit.coherent);
 	u->unit.msi_isolated = chosen(u->interrupt_remapping, true);
 	u->unit.dirty = chosen(u->dirty_tracking, false);
+	u->unit.nesting = chosen(u->nesting, false);
+	if (u->unit.nesting && u->kind != MACHINE_INTEL)
+		machine_complain_key(c, u->yaml, "nesting", "only an IOMMU of kind intel reads the tables of guests");
 	u->unit.requests_acs = chosen(u->acs, u->unit.requests_acs);
 	for (size_t i = 0; u->default_domain && i < ARRAY_SIZE(domains); i++)
 		known = known || strcmp(domains[i], u->default_domain) == 0;

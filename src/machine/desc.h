@@ -40,7 +40,7 @@ struct machine_unit {
 	unsigned width;
 	char **page_sizes;
 	unsigned page_sizes_count;
-	enum machine_choice coherent, enforce_coherency, interrupt_remapping, dirty_tracking, acs;
+	enum machine_choice coherent, enforce_coherency, interrupt_remapping, dirty_tracking, nesting, acs;
 	char *default_domain;
 	char **reserved;
 	unsigned reserved_count;

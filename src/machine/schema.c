@@ -86,6 +86,7 @@ static const struct cyaml_schema_field unit_fields[] = {
 	CHOICE("enforce_coherency", struct machine_unit, enforce_coherency),
 	CHOICE("interrupt_remapping", struct machine_unit, interrupt_remapping),
 	CHOICE("dirty_tracking", struct machine_unit, dirty_tracking),
+	CHOICE("nesting", struct machine_unit, nesting),
 	CHOICE("acs", struct machine_unit, acs),
 	STRING("default_domain", OPTIONAL, struct machine_unit, default_domain),
 	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_unit, reserved, &string_item, 1,
