@@ -617,10 +617,15 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 
 static void IFD_146_IFD_147_IFD_148_IFD_149_pasids(void **state)
 {
-	struct iommu_dev *d = lab_alone("a", &unit_strong);
-	struct iommufd_device *idev = lab_bind(d);
+	struct iommu_dev *d = lab_dev("a", &unit_strong, NULL);
+	struct iommu_group *g = lab_group();
+	struct iommufd_device *idev;
 	uint32_t ioas = lab_ioas(), fit, other, plain, pt;
 
+	assert_int_equal(iommu_dev_set_pasids(d, 16), 0);
+	assert_int_equal(iommu_dev_join(d, g), 0);
+	iommu_group_put(g);
+	idev = lab_bind(d);
 	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_PASID, &fit), 0);
 	assert_int_equal(lab_hwpt(idev, ioas, IOMMU_HWPT_ALLOC_PASID, &other), 0);
 	assert_int_equal(lab_hwpt(idev, ioas, 0, &plain), 0);
