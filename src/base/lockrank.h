@@ -56,7 +56,7 @@ enum lock_rank {
 	RANK_PCI_WORKER,     /* pci: a model's worker */
 	RANK_MEM,            /* mem: region table, pins */
 	RANK_PCI_PEER,       /* pci: queue of peer-to-peer accesses; a leaf, taken inside mem's window access */
-	RANK_IOMMUFD_EVENTS, /* iommufd: what waits in a queue of faults or events; a leaf, inside DMA */
+	RANK_IOMMUFD_EVENTS, /* iommufd: what waits in a queue of faults or events; inside DMA, a leaf but for who waits for it */
 	RANK_IOMMU_ASKS,     /* iommu: who waits for a page of one device; a leaf but for the answers */
 	RANK_FILE_READY,     /* file: what poll(2) says of one file; a leaf but for what a front end does then */
 	RANK_IOMMU_REQUEST,  /* iommu: the answer to one page request; a leaf */

@@ -236,14 +236,14 @@ static int open_fifo(const char *name, const char *other_name, int oflags, int *
 	return fd;
 }
 
-int super_backing_fifo(struct super *s, int oflags, int *other)
+int super_backing_fifo(struct super *s, const char *label, int oflags, int *other)
 {
 	struct super_backing *b = s->backing;
-	char name[sizeof(b->root) + 16], other_name[sizeof(name)];
+	char name[sizeof(b->root) + 64], other_name[sizeof(name)];
 	int fd;
 
-	snprintf(name, sizeof(name), "%s/.fifo", b->root);
-	snprintf(other_name, sizeof(other_name), "%s/.fifo-other", b->root);
+	snprintf(name, sizeof(name), "%s/%s", b->root, label);
+	snprintf(other_name, sizeof(other_name), "%s/fifo of %s", b->root, label);
 	SCOPED_LOCK(&b->lock);
 	fd = open_fifo(name, other_name, oflags, other);
 	unlink(name);

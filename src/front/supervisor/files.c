@@ -10,10 +10,10 @@
  * opens again finds the file released, as with Linux. Somebody else may wait for that too (an unbind), so an event
  * also wakes the thread that watches the programs (run.c).
  *
- * Readiness. Where poll(2) is to say more than that a file is ready, the memfd is a FIFO without a name instead, in which
- * there is a byte as long as there is something to read. We write and read it by another link to the same inode: it is
- * the program's link that is gone with the program's last descriptor. Who cannot write to such a file has only the
- * reading end. The FIFO belongs to the program: what else it does with it can spoil what it is told, and nothing else.
+ * Readiness. Where poll(2) is to say more than that a file is ready, the memfd is a FIFO without a name instead, in
+ * which there is a byte as long as there is something to read. We write and read it by another link to the same inode:
+ * it is the program's link that is gone with the program's last descriptor. Who cannot write to such a file has only
+ * the reading end. The FIFO belongs to the program: what else it does with it can spoil what it is told, and nothing else.
  *
  * Plain memory. A BAR page without side effects is another memfd, mapped over the first by the stub; then the
  * mapping of the first is gone, but the file must live on. So each description of plain memory that is handed
@@ -95,7 +95,7 @@ static int placeholder(struct super *s, struct file *f, const char *name, int *f
 {
 	*fifo = -1;
 	if (f->ready)
-		return super_backing_fifo(s, f->ready->out ? O_RDWR : O_RDONLY, fifo);
+		return super_backing_fifo(s, f->ops->name, f->ready->out ? O_RDWR : O_RDONLY, fifo);
 	return memfd_open(name, f->oflags & O_ACCMODE);
 }
 

@@ -446,9 +446,10 @@ const char *super_backing_strip(struct super *s, const char *real);
 dev_t super_backing_dev(struct super *s);
 /**
  * super_backing_fifo - a FIFO without a name, opened with @oflags by one link, and for reading and writing by another
+ * @label: by which /proc/PID/fd shows it, without '/'
  * *@other: the latter. Neither ever blocks. Return: the former; -errno
  */
-int super_backing_fifo(struct super *s, int oflags, int *other);
+int super_backing_fifo(struct super *s, const char *label, int oflags, int *other);
 
 /* trace.c */
 /** super_trace_attach - seize a thread and ask it to stop. 0; -EPERM somebody else traces it, or not allowed; -ESRCH */

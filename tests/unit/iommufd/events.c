@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues of faults: requests made by hand, in the place of a device whose IOMMU asks. Queues of events of a virtual IOMMU
- * that does nothing else. What programs see of either through a mock device: tests/abi.
+ * Queues of faults: requests made by hand, in the place of a device whose IOMMU asks. Queues of events of a virtual
+ * IOMMU that does nothing else. What programs see of either through a mock device: tests/abi.
  */
 #include "iommufd_lab.h"
 #include "iommufd/priv.h"
@@ -38,7 +38,11 @@ static int events_out(struct task *t, uva_t dst, const void *src, size_t n)
 }
 
 static const struct task_ops events_ops = {
-	.copy_in = events_in, .copy_out = events_out, .fd_install = lab_install, .host_fd = lab_host_fd, .capable = fake_capable,
+	.copy_in = events_in,
+	.copy_out = events_out,
+	.fd_install = lab_install,
+	.host_fd = lab_host_fd,
+	.capable = fake_capable,
 };
 
 static void program(void)
