@@ -79,25 +79,39 @@ static long run(pid_t tid, long nr, uint64_t a, uint64_t b, uint64_t c)
 	return super_trace_call(tid, nr, args);
 }
 
-/* In the caller's context: a new description of what @fd of ours is. */
-static long open_there(struct scratch *m, int fd)
+/* Put the mark of @fd, if it has one, on descriptor @n there. */
+static long mark_there(struct scratch *m, int fd, long n)
 {
 	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	uint64_t key;
+
+	if (!mark_of(fd, &key))
+		return 0;
+	l.l_start = (off_t)key;
+	return scratch_write(m, &l, sizeof(l)) ? -EFAULT : run(m->tid, SYS_fcntl, (uint64_t)n, F_OFD_SETLK, m->at);
+}
+
+/*
+ * In the caller's context: a new description of what @fd of ours is. Other threads of the program can write to the
+ * scratch too, and with it choose what is opened; it is their own program that gets it. But it must not wait for
+ * whoever opens the other end of a FIFO.
+ */
+static long open_there(struct scratch *m, int fd)
+{
 	int oflags = fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH | O_APPEND | O_NONBLOCK | O_DIRECTORY);
 	char path[SCRATCH];
-	uint64_t key;
-	long n, rc;
+	long n, rc = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
 	if (scratch_write(m, path, sizeof(path)))
 		return -EFAULT;
-	n = run(m->tid, SYS_open, m->at, (uint64_t)(oflags | O_CLOEXEC), 0);
-	if (n < 0 || !mark_of(fd, &key))
+	n = run(m->tid, SYS_open, m->at, (uint64_t)(oflags | O_NONBLOCK | O_CLOEXEC), 0);
+	if (n < 0)
 		return n;
-	l.l_start = (off_t)key;
-	rc = scratch_write(m, &l, sizeof(l));
+	if (!(oflags & (O_PATH | O_NONBLOCK)))
+		rc = run(m->tid, SYS_fcntl, (uint64_t)n, F_SETFL, (uint64_t)(oflags & O_APPEND));
 	if (rc == 0)
-		rc = run(m->tid, SYS_fcntl, (uint64_t)n, F_OFD_SETLK, m->at);
+		rc = mark_there(m, fd, n);
 	if (rc < 0 && rc != -ESRCH && run(m->tid, SYS_close, (uint64_t)n, 0, 0) == -ESRCH)
 		return -ESRCH;
 	return rc < 0 ? rc : n;

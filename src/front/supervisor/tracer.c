@@ -164,27 +164,51 @@ static void dies(struct super_tracer *tr, pid_t tid)
 	ptrace(PTRACE_CONT, tid, 0, 0);
 }
 
-/* Wait for one thread's next stop, for trace.c and for us; what others do is put aside. */
+/* Its next stop; what others do is put aside. 0: it sleeps, and will go on sleeping */
+static pid_t next_of(struct super_tracer *tr, pid_t tid, int *status)
+{
+	for (;;) {
+		pid_t got = waitpid(-1, status, __WALL | __WNOTHREAD);
+
+		if (got == tid && *status >> 16 != PTRACE_EVENT_EXIT)
+			return tid;
+		if (got < 0 && errno != EINTR)
+			return -1;
+		if (got > 0 && *status >> 16 == PTRACE_EVENT_EXIT)
+			dies(tr, got);
+		else if (got > 0)
+			defer(tr, got, *status);
+		if (super_patience_over(&tr->patience))
+			return 0;
+	}
+}
+
+/* Whoever keeps the tracer waiting keeps all programs waiting. It may take its time to die. */
+static void give_up(struct super_tracer *tr, struct tracee *t, pid_t tid)
+{
+	pid_t tgid = t ? t->r.tgid : tid;
+
+	super_log(tr->s, LOG_ERR, "process %d does not come to the end of a call made in its place: it is killed", tgid);
+	kill(tgid, SIGKILL);
+	if (t)
+		t->lost = true;
+}
+
+/* Wait for one thread's next stop, for trace.c and for us. */
 static pid_t wait_for(pid_t tid, int *status)
 {
 	struct tracee *t = tracee_find(self, tid);
 	int event;
 	pid_t got;
 
-	for (;;) {
-		got = waitpid(-1, status, __WALL | __WNOTHREAD);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		event = *status >> 16;
-		if (event == PTRACE_EVENT_EXIT)
-			dies(self, got);
-		else if (got == tid)
-			break;
-		else
-			defer(self, got, *status);
-	}
+	super_patience_begin(&self->patience, tid);
+	got = next_of(self, tid, status);
+	super_patience_end(&self->patience);
+	if (got == 0)
+		give_up(self, t, tid);
+	if (got <= 0)
+		return -1;
+	event = *status >> 16;
 	if (!WIFSTOPPED(*status) || event == PTRACE_EVENT_EXEC) {
 		defer(self, tid, *status);
 		if (t)
@@ -608,11 +632,13 @@ static void tracer_main(void *arg)
 	sigemptyset(&wake);
 	sigaddset(&wake, SIGRTMAX);
 	sigprocmask(SIG_UNBLOCK, &wake, NULL);
+	super_patience_init(&tr->patience);
 	while (rc == 0 && serve(tr)) {
 		if (next_stop(tr, &tid, &status))
 			stopped(tr, tid, status);
 	}
 	forget_all(tr);
+	super_patience_fini(&tr->patience);
 	mutex_lock(&tr->lock);
 	tr->ended = true;
 	cond_broadcast(&tr->asked);

@@ -4,6 +4,7 @@
 #define UVFIO_FRONT_SUPERVISOR_TRACER_H
 
 #include "front/supervisor/priv.h"
+#include <time.h>
 
 /**
  * super_tracer_start - trace @program, which waits to be told to go on, and all that it will start
@@ -30,5 +31,21 @@ void super_tracer_redirect(struct super_call *c);
  * @at: the number; -1: the lowest free. Return: the number; -ESRCH it is gone; -errno
  */
 long super_trace_addfd(pid_t tid, int fd, int at, int oflags);
+
+/* tracewait.c: how long to wait for a thread. Of the tracer's thread, in which SIGRTMAX only interrupts. */
+struct super_patience {
+	timer_t timer;
+	bool set;        /* there is a timer; else a wait is for ever */
+	pid_t tid;
+	unsigned looks;  /* at which it slept */
+	uint64_t next;   /* ms */
+};
+int super_patience_init(struct super_patience *p);
+void super_patience_fini(struct super_patience *p);
+/** super_patience_begin - from now on calls are interrupted now and then, for a look at the thread */
+void super_patience_begin(struct super_patience *p, pid_t tid);
+/** super_patience_over - has it slept for too long? To be asked after each call that may have been interrupted */
+bool super_patience_over(struct super_patience *p);
+void super_patience_end(struct super_patience *p);
 
 #endif

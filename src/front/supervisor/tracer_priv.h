@@ -75,6 +75,7 @@ struct super_tracer {
 	bool over, ended;      /* [lock] the tracer is to end; has ended */
 	int rc;                /* [lock] of attaching */
 	uint64_t serial;       /* the tracer's own, as all below */
+	struct super_patience patience;
 	STAILQ_HEAD(, deferred) deferred;
 	LIST_HEAD(, tracee) tracees[TRACER_BUCKETS];
 };

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,7 +71,17 @@ static int answer(const struct fuse_in_header *in, const void *arg, union answer
 	}
 }
 
-static void serve(int dev, atomic_uint *asked)
+/* Until the connection ends. Before it begins there is nobody to read from. */
+static ssize_t next_request(int dev, void *buf, size_t size)
+{
+	ssize_t n;
+
+	while ((n = read(dev, buf, size)) < 0 && (errno == EPERM || errno == EINTR || errno == ENOENT))
+		usleep(1000);
+	return n;
+}
+
+static void serve(int dev, struct fuse_server *s)
 {
 	static char in[1 << 17];
 	struct {
@@ -79,12 +89,16 @@ static void serve(int dev, atomic_uint *asked)
 		union answer a;
 	} out;
 
-	while (read(dev, in, sizeof(in)) > 0) {
+	while (next_request(dev, in, sizeof(in)) > 0) {
 		const struct fuse_in_header *h = (const void *)in;
 		int n = answer(h, in + sizeof(*h), &out.a);
 
 		if (h->opcode != FUSE_INTERRUPT && h->opcode != FUSE_FORGET && h->opcode != FUSE_BATCH_FORGET)
-			atomic_fetch_add(asked, 1);
+			atomic_fetch_add(s->asked, 1);
+		if (h->opcode == FUSE_LOOKUP && s->mute) {
+			atomic_store(s->stuck, true);
+			continue;
+		}
 		if (n == -1)
 			continue;
 		out.h.unique = h->unique;
@@ -96,30 +110,33 @@ static void serve(int dev, atomic_uint *asked)
 	_exit(0);
 }
 
-int fuse_start(char dir[32], struct fuse_server *s)
+int fuse_start(struct fuse_server *s, bool mute)
 {
-	char options[128];
-	int dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	snprintf(dir, 32, "/tmp/super-fuse-XXXXXX");
-	s->asked = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (dev < 0 || s->asked == MAP_FAILED || !mkdtemp(dir))
+	s->dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (s->dev < 0 || page == MAP_FAILED)
 		return -1;
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", dev);
-	if (mount("super-fuse", dir, "fuse", MS_NOSUID | MS_NODEV, options)) {
-		rmdir(dir);
-		return -1;
-	}
+	s->asked = (void *)page;
+	s->stuck = (void *)(page + sizeof(*s->asked));
+	s->mute = mute;
 	s->pid = fork();
 	if (s->pid == 0)
-		serve(dev, s->asked);
-	close(dev);
+		serve(s->dev, s);
 	return 0;
 }
 
-void fuse_stop(const char *dir, struct fuse_server *s)
+int fuse_mount(const struct fuse_server *s, const char *dir)
 {
-	umount2(dir, MNT_DETACH);
+	char options[128];
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", s->dev);
+	return mount("super-fuse", dir, "fuse", MS_NOSUID | MS_NODEV, options);
+}
+
+void fuse_stop(struct fuse_server *s)
+{
+	kill(s->pid, SIGKILL);
 	waitpid(s->pid, NULL, 0);
-	rmdir(dir);
+	close(s->dev);
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -785,19 +787,21 @@ static void case_manyevents(void)
 /* A file that a program serves: it is not asked anything for the machine, which would wait with its locks held. */
 static void case_fuse(void)
 {
-	struct fuse_server server;
 	int fd = open_echo(), file, other;
-	char dir[32], path[64];
+	struct fuse_server server;
+	char dir[] = "/tmp/super-fuse-XXXXXX", path[64];
 	uint8_t *p;
 	unsigned asked;
 
-	if (fuse_start(dir, &server)) {
+	if (!mkdtemp(dir) || fuse_start(&server, false) || fuse_mount(&server, dir)) {
 		fprintf(stderr, "super_prog.c: no FUSE here\n");
-		return;
+		exit(rmdir(dir));
 	}
 	snprintf(path, sizeof(path), "%s/f", dir);
 	file = open(path, O_RDONLY);
 	other = memfd_create("shared", 0);
+	umount2(dir, MNT_DETACH);
+	CHECK(rmdir(dir) == 0);
 	CHECK(file >= 0 && other >= 0 && ftruncate(other, 4096) == 0);
 	p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
 	CHECK(p != MAP_FAILED && p[0] == 'f');
@@ -808,8 +812,41 @@ static void case_fuse(void)
 	CHECK(mmap(p, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, other, 0) == p);
 	CHECK(ioctl(fd, TOY_PEEK, p) == 0x100);
 	CHECK(atomic_load(server.asked) == asked);
-	CHECK(close(file) == 0);
-	fuse_stop(dir, &server);
+	fuse_stop(&server);
+}
+
+/*
+ * Who is traced opens its descriptors itself, by /proc. With a /proc of its own that never answers it would wait for
+ * ever, and the tracer for it. It is killed, and others go on: for them that was a call like any other.
+ */
+static void case_stuckopen(void)
+{
+	struct toy_add a = { .argsz = sizeof(a), .a = 1, .b = 2 };
+	struct fuse_server server;
+	int fd = open_echo(), status;
+	pid_t pid;
+
+	if (fuse_start(&server, true)) {
+		fprintf(stderr, "super_prog.c: no FUSE here\n");
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || fuse_mount(&server, "/proc"))
+			_exit(7);
+		close(server.dev); /* only the server's: its end is the end of the file system */
+		open_echo();
+		_exit(8);
+	}
+	while (!atomic_load(server.stuck) && waitpid(pid, &status, WNOHANG) == 0)
+		usleep(1000);
+	CHECK(ioctl(fd, TOY_ADD, &a) == 0 && a.sum == 3);
+	if (!atomic_load(server.stuck)) {
+		CHECK(WEXITSTATUS(status) == 7);
+		fprintf(stderr, "super_prog.c: no file systems of its own here\n");
+	}
+	fuse_stop(&server);
+	CHECK(!atomic_load(server.stuck) || (waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL));
 }
 
 /* What survives an exec, and what does not. */
@@ -957,9 +994,30 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*fn)(void);
 	} cases[] = {
-		CASE(files), CASE(ioctl), CASE(events), CASE(release), CASE(dup), CASE(lowfd), CASE(poll), CASE(rw),
-		CASE(mmio), CASE(nommio), CASE(blocked), CASE(handlers), CASE(masked), CASE(threads), CASE(fork), CASE(storm),
-		CASE(stall), CASE(kill), CASE(memory), CASE(manyevents), CASE(fuse), CASE(exec), CASE(fuzz),
+		CASE(files),
+		CASE(ioctl),
+		CASE(events),
+		CASE(release),
+		CASE(dup),
+		CASE(lowfd),
+		CASE(poll),
+		CASE(rw),
+		CASE(mmio),
+		CASE(nommio),
+		CASE(blocked),
+		CASE(handlers),
+		CASE(masked),
+		CASE(threads),
+		CASE(fork),
+		CASE(storm),
+		CASE(stall),
+		CASE(kill),
+		CASE(memory),
+		CASE(manyevents),
+		CASE(fuse),
+		CASE(stuckopen),
+		CASE(exec),
+		CASE(fuzz),
 	};
 
 	if (argc >= 4 && strcmp(argv[1], "execed") == 0) {

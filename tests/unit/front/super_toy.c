@@ -558,7 +558,7 @@ static void test_without(void **state)
 		const char *name;
 	} cases[] = {
 		{ SUPER_WITHOUT_GETFD, "events" }, { SUPER_WITHOUT_GETFD, "ioctl" },
-		{ SUPER_WITHOUT_GETFD, "manyevents" }, { SUPER_WITHOUT_PROCMAP, "mmio" },
+		{ SUPER_WITHOUT_GETFD, "manyevents" }, { SUPER_WITHOUT_NOTIFY, "stuckopen" }, { SUPER_WITHOUT_PROCMAP, "mmio" },
 		{ SUPER_WITHOUT_PROCMAP, "memory" }, { SUPER_WITHOUT_MEM, "ioctl" }, { SUPER_WITHOUT_MEM, "memory" },
 		{ SUPER_WITHOUT_INJECT, "ioctl" }, { SUPER_WITHOUT_INJECT, "nommio" },
 		{ SUPER_WITHOUT_GETFD, "poll" }, { SUPER_WITHOUT_NOTIFY, "poll" },
