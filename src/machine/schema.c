@@ -37,6 +37,15 @@ static const struct cyaml_schema_field parameter_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const char *name_of(const struct cyaml_strval *names, size_t n, int64_t val)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (names[i].val == val)
+			return names[i].str;
+	}
+	return "?";
+}
+
 static const struct cyaml_strval versions[] = {
 	{ "linux-7.3", MACHINE_LINUX_7_3 },   { "linux-6.2", MACHINE_LINUX_6_2 },   { "linux-6.1", MACHINE_LINUX_6_1 },
 	{ "linux-5.15", MACHINE_LINUX_5_15 }, { "linux-5.10", MACHINE_LINUX_5_10 }, { "linux-5.8", MACHINE_LINUX_5_8 },
@@ -45,11 +54,7 @@ static const struct cyaml_strval versions[] = {
 
 const char *machine_version_name(enum machine_version version)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
-		if (versions[i].val == (int64_t)version)
-			return versions[i].str;
-	}
-	return "?";
+	return name_of(versions, ARRAY_SIZE(versions), version);
 }
 
 static const struct cyaml_schema_field kernel_fields[] = {
@@ -124,11 +129,7 @@ static const struct cyaml_strval node_kinds[] = {
 
 const char *machine_kind_name(enum machine_kind kind)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(node_kinds); i++) {
-		if (node_kinds[i].val == (int64_t)kind)
-			return node_kinds[i].str;
-	}
-	return "?";
+	return name_of(node_kinds, ARRAY_SIZE(node_kinds), kind);
 }
 
 static const struct cyaml_schema_field sriov_fields[] = {
