@@ -2,21 +2,36 @@
 /* Page tables: every page size, both ends of the address space, failure without traces, random against a model. */
 #include "iommu_lab.h"
 #include <dlfcn.h>
+#include <sys/syscall.h>
 
 static struct iommu_dev *dev;
 
-/* Page table nodes come from here; -1: as many as are asked for. (clang's sanitizers want it to themselves.) */
-static int nodes_left = -1;
+/*
+ * Page table nodes come from here, one at a time under AddressSanitizer, else by the chunk (base/slab.c); -1: as many as
+ * are asked for. (clang's sanitizers want it to themselves.)
+ */
+static int allocations_left = -1;
 #ifndef __clang__
+static bool allocation_fails(void)
+{
+	if (allocations_left == 0)
+		return true;
+	if (allocations_left > 0)
+		allocations_left--;
+	return false;
+}
+
 void *aligned_alloc(size_t alignment, size_t size)
 {
 	void *(*next)(size_t, size_t) = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc");
 
-	if (nodes_left == 0)
-		return NULL;
-	if (nodes_left > 0)
-		nodes_left--;
-	return next(alignment, size);
+	return allocation_fails() ? NULL : next(alignment, size);
+}
+
+/* In a sanitizer's start there is nothing to be found by name yet. */
+void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+	return allocation_fails() ? MAP_FAILED : (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
 }
 #endif
 
@@ -194,9 +209,9 @@ static void without_memory_nothing_is_mapped_and_what_was_stays(void **state)
 		struct iommu_domain *dom = domain(&unit_dma);
 
 		assert_int_equal(iommu_map(dom, 0x1000, 5ull << 40, PAGE, MEM_READ), 0);
-		nodes_left = n;
+		allocations_left = n;
 		rc = iommu_map(dom, start, (5ull << 40) + start, length, RW);
-		nodes_left = -1;
+		allocations_left = -1;
 		assert_at(dom, 0x1000, 5ull << 40, MEM_READ);
 		if (rc) {
 			assert_int_equal(rc, -ENOMEM);
@@ -206,7 +221,7 @@ static void without_memory_nothing_is_mapped_and_what_was_stays(void **state)
 		assert_int_equal(iommu_unmap(dom, 0, 4 * GIB), PAGE + (rc ? 0 : length));
 		done(dom);
 	}
-	assert_true(n > 3);
+	assert_true(n > 1);
 }
 
 /* What is left over is freed with the domain, and the next life of it is empty. */
