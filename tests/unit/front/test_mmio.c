@@ -97,11 +97,24 @@ static const struct mmio_ops batch = {
 	.read = dev_read, .write = dev_write, .read_rep = dev_read_rep, .write_rep = dev_write_rep, .ask_first = 1,
 };
 
+/* Faults inside the handler are part of the game: SA_NODEFER. ThreadSanitizer has all signals blocked in it all the same */
+static void open_faults(void)
+{
+#ifdef __SANITIZE_THREAD__
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+#endif
+}
+
 static void on_fault(int sig, siginfo_t *si, void *ctx)
 {
 	ucontext_t *uc = ctx;
 	int rc;
 
+	open_faults();
 	if (mmio_guard_fixup((uint64_t *)uc->uc_mcontext.gregs, sig, si->si_code))
 		return;
 	rc = mmio_emulate(uc, (uint64_t)si->si_addr, batching ? &batch : &single, NULL);
