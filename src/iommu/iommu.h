@@ -161,8 +161,9 @@ int iommu_group_replace(struct iommu_group *g, struct iommu_domain *dom);
 /** iommu_group_detach - back to blocking (user-owned) or default; no DMA uses @dom after it returns */
 void iommu_group_detach(struct iommu_group *g);
 /**
- * iommu_group_attach_pasid - what the members say with @pasid goes to @dom from now on; those without PASIDs say nothing
- * Return: 0; -EOPNOTSUPP no member has PASIDs; -EINVAL @pasid 0 or too large for one that has, other kind of IOMMU;
+ * iommu_group_attach_pasid - what the members say with @pasid goes to @dom from now on; those without PASIDs say nothing,
+ * and any number will do for them
+ * Return: 0; -EOPNOTSUPP no domains here; -EINVAL @pasid 0 or too large for one that has, other kind of IOMMU;
  * -EBUSY a domain is attached to it, or a member is being reset; -ENOMEM. On failure nothing has changed
  */
 int iommu_group_attach_pasid(struct iommu_group *g, uint32_t pasid, struct iommu_domain *dom);

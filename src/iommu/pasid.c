@@ -66,17 +66,12 @@ static void slot_set(struct iommu_dev *d, uint32_t pasid, struct iommu_domain *d
 
 /* ---- attach, replace, detach ---- */
 
-/* Who cannot say PASIDs at all has no say either. */
+/* Who cannot say PASIDs at all is not asked: nothing is programmed for him. */
 static int pasid_check_locked(struct iommu_group *g, uint32_t pasid)
 {
 	struct iommu_dev *d;
-	bool any = false;
 
 	if (!g->domain)
-		return -EOPNOTSUPP;
-	TAILQ_FOREACH(d, &g->members, link)
-		any |= d->npasids != 0;
-	if (!any)
 		return -EOPNOTSUPP;
 	if (pasid == 0)
 		return -EINVAL;

@@ -21,9 +21,10 @@ static int hardware_create(struct iommufd_ctx *ctx, struct iommufd_mock *mock, u
 
 	if (rc)
 		return rc;
-	iommu_dev_set_pasids(mock->dev, flags & MOCK_FLAGS_DEVICE_PASID ? PASIDS : 1);
 	iommu_dev_set_requests(mock->dev, true);
-	rc = iommu_group_create(ctx->fd->iommu, &mock->group);
+	rc = iommu_dev_set_pasids(mock->dev, flags & MOCK_FLAGS_DEVICE_PASID ? PASIDS : 1);
+	if (!rc)
+		rc = iommu_group_create(ctx->fd->iommu, &mock->group);
 	if (rc)
 		goto err_dev;
 	rc = iommu_dev_join(mock->dev, mock->group);
