@@ -24,6 +24,29 @@ static struct iommu_domain *domain_new(struct iommu *iommu)
 	return dom;
 }
 
+/* Which format of tables, over which addresses. */
+static void domain_shape(struct iommu_domain *dom, enum iommu_domain_kind kind, const struct iommu_unit *unit)
+{
+	dom->kind = kind;
+	dom->unit = unit;
+	dom->first = dom->last = 0;
+	dom->page = UVFIO_PAGE_SIZE;
+	dom->pt = &iommu_radix_ops;
+	if (kind == IOMMU_PAGING) {
+		dom->first = unit->first;
+		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
+		dom->page = unit->pgsizes & -unit->pgsizes;
+		if (unit->runs)
+			dom->pt = &iommu_runs_ops;
+		else
+			dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
+	} else if (kind == IOMMU_NESTED) {
+		dom->last = UINT64_MAX;
+		dom->pt = &iommu_nested_ops;
+	}
+	slab_init(&dom->nodes, dom->pt->node_size);
+}
+
 int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const struct iommu_unit *unit,
 		      struct iommu_domain **out)
 {
@@ -41,32 +64,15 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	mutex_unlock(&iommu->lock);
 	if (!dom)
 		return -ENOMEM;
-	dom->kind = kind;
-	dom->unit = unit;
+	domain_shape(dom, kind, unit);
 	dom->enforced = false;
 	dom->fault_ops = NULL;
 	dom->ngone = 0;
-	dom->first = dom->last = 0;
-	dom->page = UVFIO_PAGE_SIZE;
-	dom->pt = &iommu_radix_ops;
 	dom->parent = NULL;
 	/* Of a nested one a write always shows: in the guest's table. */
 	atomic_store(&dom->tracking, kind == IOMMU_NESTED);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
-	if (kind == IOMMU_PAGING) {
-		dom->first = unit->first;
-		dom->last = unit->width >= 64 ? UINT64_MAX : BIT64(unit->width) - 1;
-		dom->page = unit->pgsizes & -unit->pgsizes;
-		if (unit->runs)
-			dom->pt = &iommu_runs_ops;
-		else
-			dom->top = (unit->width - UVFIO_PAGE_SHIFT - 1) / IOMMU_PT_BITS;
-	} else if (kind == IOMMU_NESTED) {
-		dom->last = UINT64_MAX;
-		dom->pt = &iommu_nested_ops;
-	}
-	slab_init(&dom->nodes, dom->pt->node_size);
 	/* Whatever a thread remembers of the last life is void. */
 	atomic_fetch_add(&dom->stamp, 1);
 	*out = dom;

@@ -269,6 +269,8 @@ void iommu_dev_leave(struct iommu_dev *d)
 		gate_wait(&g->domain->gate);
 	}
 	TAILQ_REMOVE(&g->members, d, link);
+	if (TAILQ_EMPTY(&g->members)) /* nobody is counted in the domains any more, so they may go */
+		iommu_pasids_clear_locked(g);
 	g->recovering -= d->resetting != 0;
 	d->resetting = 0;
 	dev_group_set(d, NULL);

@@ -169,7 +169,10 @@ void iommu_group_detach(struct iommu_group *g);
 int iommu_group_attach_pasid(struct iommu_group *g, uint32_t pasid, struct iommu_domain *dom);
 /** iommu_group_replace_pasid - the same where one is attached (else -EINVAL): each DMA goes to the old one or the new one */
 int iommu_group_replace_pasid(struct iommu_group *g, uint32_t pasid, struct iommu_domain *dom);
-/** iommu_group_detach_pasid - DMA with @pasid is blocked; on return none uses what was attached. Nothing was: nothing happens */
+/**
+ * iommu_group_detach_pasid - DMA with @pasid is blocked; on return none uses what was attached
+ * Nothing was: nothing happens. The last member that leaves the group, and the end of the claim, do it for all PASIDs.
+ */
 void iommu_group_detach_pasid(struct iommu_group *g, uint32_t pasid);
 /** iommu_group_first - the first member; borrowed: for who knows that it does not leave meanwhile; NULL: none */
 struct iommu_dev *iommu_group_first(struct iommu_group *g);

@@ -282,6 +282,19 @@ static void release_detaches_what_is_left(void **state)
 	assert_int_equal(leads_to(dev, 1), -1);
 }
 
+/* Nor for who comes when all have gone: the domains may have gone too. */
+static void the_last_member_takes_them_along(void **state)
+{
+	assert_int_equal(iommu_group_attach_pasid(group, 1, first), 0);
+	iommu_dev_leave(dev);
+	iommu_domain_destroy(first);
+	assert_int_equal(iommu_dev_join(dev, group), 0);
+	assert_int_equal(leads_to(dev, 1), -1);
+	first = domain_of(2);
+	assert_int_equal(iommu_group_attach_pasid(group, 1, first), 0);
+	assert_int_equal(leads_to(dev, 1), 2);
+}
+
 /* ---- threads ---- */
 
 static atomic_bool stop;
@@ -363,6 +376,7 @@ int main(void)
 		T(a_reset_blocks_pasids_and_refuses_changes),
 		T(a_group_with_pasids_cannot_be_claimed_or_driven),
 		T(release_detaches_what_is_left),
+		T(the_last_member_takes_them_along),
 		T(a_replace_is_never_a_gap),
 		T(after_a_detach_the_domain_can_go),
 	};
