@@ -81,7 +81,7 @@ static bool is_below(pid_t pid, pid_t of)
 	return false;
 }
 
-unsigned super_kill_descendants(pid_t of)
+unsigned super_kill_descendants(pid_t of, int sig)
 {
 	struct dirent *e;
 	unsigned n = 0;
@@ -91,7 +91,7 @@ unsigned super_kill_descendants(pid_t of)
 		pid_t pid = (pid_t)atoi(e->d_name);
 
 		if (pid > 0 && is_below(pid, of)) {
-			kill(pid, SIGKILL);
+			kill(pid, sig);
 			n++;
 		}
 	}
@@ -173,7 +173,7 @@ static _Noreturn void guard_main(struct super *s, pid_t first, int alive, int st
 		while (read(p[1].fd, &si, sizeof(si)) > 0)
 			;
 		if (p[0].revents) {
-			super_kill_descendants(getpid());
+			super_kill_descendants(getpid(), SIGKILL);
 			super_backing_remove(s);
 			reap(first, status);
 			usleep(1000);

@@ -531,8 +531,8 @@ struct super_guard {
 int super_guard_start(struct super *s, char *const argv[], struct super_guard *g);
 /** super_guard_go - the program is traced now, and may start; @go false: it may not */
 void super_guard_go(struct super_guard *g, bool go);
-/** super_kill_descendants - SIGKILL to all processes below @of; returns how many there were */
-unsigned super_kill_descendants(pid_t of);
+/** super_kill_descendants - send @sig to all processes below @of; returns how many there were */
+unsigned super_kill_descendants(pid_t of, int sig);
 
 /* host.c */
 struct super_host {

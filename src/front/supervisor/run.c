@@ -129,14 +129,23 @@ static int signals_fd(sigset_t *old)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The terminal's INT and QUIT reach the program by themselves; what a process sent here is meant for it. */
-static void pass_signals(struct super *s, int fd)
+/*
+ * The terminal's INT and QUIT reach the program by themselves; what a process sent here is meant for it, or, when it has
+ * ended, for those it has left. They have no use for USR1 and USR2.
+ */
+static void pass_signals(struct super *s, const struct super_guard *g, int fd)
 {
 	struct signalfd_siginfo si;
 
 	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
-		if (s->root > 0 && !((si.ssi_signo == SIGINT || si.ssi_signo == SIGQUIT) && si.ssi_code == SI_KERNEL))
-			kill(s->root, (int)si.ssi_signo);
+		int sig = (int)si.ssi_signo;
+
+		if ((sig == SIGINT || sig == SIGQUIT) && si.ssi_code == SI_KERNEL)
+			continue;
+		if (s->root > 0)
+			kill(s->root, sig);
+		else if (sig != SIGUSR1 && sig != SIGUSR2)
+			super_kill_descendants(g->pid, sig);
 	}
 }
 
@@ -155,7 +164,7 @@ static void watch_run(struct super *s, struct super_guard *g, int signals, int *
 				(void)!read(s->watchdog, &n, sizeof(n));
 				ticking = true;
 			} else if (ev[i].data.u64 == MARK_SIGNALS) {
-				pass_signals(s, signals);
+				pass_signals(s, g, signals);
 			} else if (ev[i].data.u64 == MARK_STATUS) {
 				over = read(g->status, status, sizeof(*status)) <= 0;
 				s->root = 0; /* its number may be another's now */
@@ -185,7 +194,7 @@ static void after_guard(struct super *s, pid_t guard, int *status)
 	for (unsigned i = 0; i < 1000; i++) {
 		if (s->tracer ? super_tracer_idle(s) : poll(&p, 1, 0) == 1 && (p.revents & POLLHUP))
 			break;
-		super_kill_descendants(getpid());
+		super_kill_descendants(getpid(), SIGKILL);
 		usleep(1000);
 		while (waitpid(-1, &how, WNOHANG) > 0)
 			;

@@ -43,7 +43,8 @@ void super_mirror_destroy(struct mirror_pool *pool);
  * @status: as wait(2) gives it, of the program itself
  *
  * Signals: while it runs, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and an INT or QUIT sent by a process are passed
- * on to the program; those of the terminal reach it by themselves. If this process dies, all programs are killed.
+ * on to the program; those of the terminal reach it by themselves. Once it has ended all but USR1 and USR2 go to those
+ * it has left. If this process dies, all programs are killed.
  * Where the host has put this process under a notification filter already, or the kernel is older than 5.19, programs
  * are traced (ptrace) instead, which is slower.
  * Return: 0; -ENOENT, -EACCES and the like: the program cannot be executed; -EPERM and others: neither is possible.

@@ -81,18 +81,19 @@ static struct tracee *tracee_create(struct super_tracer *tr, pid_t tid)
 	return t;
 }
 
-static void job_lost(struct tracee *t)
+static void job_lost(struct super_tracer *tr, struct tracee *t)
 {
 	if (!t->job)
 		return;
 	atomic_store(&t->job->gone, true);
 	t->job->t = NULL;
 	t->job = NULL;
+	tr->answered--;
 }
 
-static void tracee_drop(struct tracee *t)
+static void tracee_drop(struct super_tracer *tr, struct tracee *t)
 {
-	job_lost(t);
+	job_lost(tr, t);
 	LIST_REMOVE(t, link);
 	free(t);
 }
@@ -157,7 +158,7 @@ static void dies(struct super_tracer *tr, pid_t tid)
 		free(d);
 	}
 	if (t) {
-		job_lost(t);
+		job_lost(tr, t);
 		t->todo = NULL;
 		t->lost = true; /* until it, or who gets its number, stops again */
 	}
@@ -203,7 +204,6 @@ static pid_t wait_for(pid_t tid, int *status)
 
 	super_patience_begin(&self->patience, tid);
 	got = next_of(self, tid, status);
-	super_patience_end(&self->patience);
 	if (got == 0)
 		give_up(self, t, tid);
 	if (got <= 0)
@@ -282,19 +282,21 @@ static void left_redirected(struct super_tracer *tr, struct tracee *t)
 		set_syscalls(tr, t, false);
 }
 
-static struct tracee *job_take(struct job *j)
+static struct tracee *job_take(struct super_tracer *tr, struct job *j)
 {
 	struct tracee *t = j->t;
 
-	if (t)
+	if (t) {
 		t->job = NULL;
+		tr->answered--;
+	}
 	j->t = NULL;
 	return t;
 }
 
 static long do_send(struct super_tracer *tr, struct job *j, void *ctx)
 {
-	struct tracee *t = job_take(j);
+	struct tracee *t = job_take(tr, j);
 	struct user_regs_struct r;
 	long val = *(long *)ctx;
 
@@ -370,7 +372,7 @@ static long do_in_stop(struct super_tracer *tr, struct job *j, void *ctx)
 		left_redirected(tr, t);
 		s->fn(&j->c, t->r.tid, s->ctx);
 	}
-	t = job_take(j); /* NULL: lost meanwhile */
+	t = job_take(tr, j); /* NULL: lost meanwhile */
 	if (t)
 		resume(t, 0);
 	return 0;
@@ -456,6 +458,7 @@ static void call_stopped(struct super_tracer *tr, struct tracee *t)
 	j->c.n = &j->n;
 	j->t = t;
 	t->job = j;
+	tr->answered++;
 	t->r.nr = (long)info.seccomp.nr;
 	super_tracer_job(tr, j);
 }
@@ -471,9 +474,9 @@ static void exec_stopped(struct super_tracer *tr, struct tracee *t)
 	old = former && (pid_t)former != t->r.tid ? tracee_find(tr, (pid_t)former) : NULL;
 	if (old) {
 		t->syscalls |= old->syscalls;
-		tracee_drop(old);
+		tracee_drop(tr, old);
 	}
-	job_lost(t);
+	job_lost(tr, t);
 	t->r = (struct super_redirect){ .tid = t->r.tid, .tgid = t->r.tgid, .nr = SYS_execve };
 	t->todo = NULL;
 	t->pass = false;
@@ -512,7 +515,7 @@ static void stopped(struct super_tracer *tr, pid_t tid, int status)
 
 	if (!WIFSTOPPED(status)) {
 		if (t)
-			tracee_drop(t);
+			tracee_drop(tr, t);
 		return;
 	}
 	if (!t && !(t = tracee_create(tr, tid))) {
@@ -562,7 +565,7 @@ static void forget_all(struct super_tracer *tr)
 
 	for (unsigned i = 0; i < TRACER_BUCKETS; i++) {
 		while ((t = LIST_FIRST(&tr->tracees[i])))
-			tracee_drop(t);
+			tracee_drop(tr, t);
 	}
 	while ((d = STAILQ_FIRST(&tr->deferred))) {
 		STAILQ_REMOVE_HEAD(&tr->deferred, link);
@@ -595,6 +598,7 @@ static bool next_stop(struct super_tracer *tr, pid_t *tid, int *status)
 		free(d);
 		return true;
 	}
+	super_patience_tick(&tr->patience, tr->answered);
 	*tid = waitpid(-1, status, __WALL | __WNOTHREAD);
 	bool none = *tid < 0 && errno == ECHILD;
 
@@ -605,6 +609,24 @@ static bool next_stop(struct super_tracer *tr, pid_t *tid, int *status)
 	if (none)
 		forget_all(tr);
 	return *tid > 0;
+}
+
+/* Who waits for an answer, and is to die: on with it. Its call goes on without it. */
+static void release_doomed(struct super_tracer *tr)
+{
+	struct tracee *t;
+
+	if (!super_patience_ticked(&tr->patience))
+		return;
+	FOR_EACH_TRACEE(tr, t) {
+		if (!t->job || t->lost || !super_trace_doomed(t->r.tid))
+			continue;
+		job_lost(tr, t);
+		if (!t->left)
+			skip_call(t->r.tid);
+		set_result(t->r.tid, -EINTR);
+		resume(t, 0);
+	}
 }
 
 static int attach(struct super_tracer *tr)
@@ -636,6 +658,7 @@ static void tracer_main(void *arg)
 	while (rc == 0 && serve(tr)) {
 		if (next_stop(tr, &tid, &status))
 			stopped(tr, tid, status);
+		release_doomed(tr);
 	}
 	forget_all(tr);
 	super_patience_fini(&tr->patience);

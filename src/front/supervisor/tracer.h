@@ -36,16 +36,23 @@ long super_trace_addfd(pid_t tid, int fd, int at, int oflags);
 struct super_patience {
 	timer_t timer;
 	bool set;        /* there is a timer; else a wait is for ever */
+	bool ticking;
 	pid_t tid;
 	unsigned looks;  /* at which it slept */
 	uint64_t next;   /* ms */
 };
 int super_patience_init(struct super_patience *p);
 void super_patience_fini(struct super_patience *p);
-/** super_patience_begin - from now on calls are interrupted now and then, for a look at the thread */
+/** super_patience_tick - from now on calls are interrupted now and then, or not any more */
+void super_patience_tick(struct super_patience *p, bool on);
+/** super_patience_ticked - is it time for a look? */
+bool super_patience_ticked(struct super_patience *p);
+/** super_patience_begin - a wait for a thread: ticks */
 void super_patience_begin(struct super_patience *p, pid_t tid);
 /** super_patience_over - has it slept for too long? To be asked after each call that may have been interrupted */
 bool super_patience_over(struct super_patience *p);
-void super_patience_end(struct super_patience *p);
+
+/** super_trace_doomed - has a stopped thread a signal that ends it as soon as it goes on? */
+bool super_trace_doomed(pid_t tid);
 
 #endif

@@ -76,6 +76,7 @@ struct super_tracer {
 	int rc;                /* [lock] of attaching */
 	uint64_t serial;       /* the tracer's own, as all below */
 	struct super_patience patience;
+	unsigned answered;     /* calls that are being: tracees with a job */
 	STAILQ_HEAD(, deferred) deferred;
 	LIST_HEAD(, tracee) tracees[TRACER_BUCKETS];
 };
