@@ -32,7 +32,7 @@ enum file_page_kind {
 
 struct file_page {
 	enum file_page_kind kind;
-	int memfd;        /* PLAIN: borrowed, lives as long as the file; truncated while access is blocked */
+	int memfd;        /* PLAIN: borrowed, there while a program has the page mapped; truncated while access is blocked */
 	uint64_t offset;  /* PLAIN: of the page in @memfd */
 	uint64_t length;  /* bytes from the page on of which the same can be said, page multiple */
 };

@@ -207,7 +207,28 @@ static struct super_lease *lease_find_locked(struct super_files *fs, dev_t dev, 
 	return NULL;
 }
 
-static int lease_add(struct super_files *fs, struct super_file *sf, uint64_t offset, const struct file_page *page)
+static void lease_free_locked(struct super_lease *l)
+{
+	LIST_REMOVE(l, link);
+	LIST_REMOVE(l, by_ino);
+	close(l->probe);
+	free(l);
+}
+
+/* Memory comes and goes with what it belongs to: what nobody has any more is not kept until the file is released. */
+static void leases_prune_locked(struct super_file *sf)
+{
+	struct super_lease *l, *next;
+
+	for (l = LIST_FIRST(&sf->leases); l; l = next) {
+		next = LIST_NEXT(l, link);
+		if (!super_held(l->probe, sf->id))
+			lease_free_locked(l);
+	}
+}
+
+/* @fd: a description of the memory, held already */
+static int lease_add(struct super_files *fs, struct super_file *sf, int fd, uint64_t delta)
 {
 	struct super_lease *l = calloc(1, sizeof(*l));
 	struct stat st;
@@ -215,7 +236,7 @@ static int lease_add(struct super_files *fs, struct super_file *sf, uint64_t off
 
 	if (!l)
 		return -ENOMEM;
-	l->probe = reopen(page->memfd, O_RDWR);
+	l->probe = reopen(fd, O_RDWR);
 	rc = l->probe < 0 ? l->probe : fstat(l->probe, &st) < 0 ? -errno : watch(fs, l->probe, IN_CLOSE);
 	if (rc < 0) {
 		if (l->probe >= 0)
@@ -226,9 +247,10 @@ static int lease_add(struct super_files *fs, struct super_file *sf, uint64_t off
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
 	l->sf = sf;
-	l->delta = offset - page->offset;
+	l->delta = delta;
 
 	SCOPED_LOCK(&fs->lock);
+	leases_prune_locked(sf);
 	if (lease_find_locked(fs, l->dev, l->ino, sf)) {
 		close(l->probe);
 		free(l);
@@ -239,14 +261,29 @@ static int lease_add(struct super_files *fs, struct super_file *sf, uint64_t off
 	return 0;
 }
 
+/*
+ * Is @fd what is behind the page? The memory stays while the page is mapped, but a program may have unmapped it since @page
+ * was told, and then another file may have had the number.
+ */
+static bool is_behind(int fd, struct super_file *sf, uint64_t offset, const struct file_page *page)
+{
+	struct file_page now = { .kind = FILE_PAGE_NONE };
+	struct stat a, b;
+
+	sf->file->ops->page(sf->file, offset, &now);
+	return now.kind == FILE_PAGE_PLAIN && now.memfd == page->memfd && now.offset == page->offset && fstat(fd, &a) == 0 &&
+	       fstat(now.memfd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int super_file_lease(struct super *s, struct super_file *sf, uint64_t offset, const struct file_page *page)
 {
-	int rc = lease_add(&s->files, sf, offset, page);
-	int fd = rc < 0 ? rc : reopen(page->memfd, O_RDWR);
+	int fd = reopen(page->memfd, O_RDWR), rc;
 
 	if (fd < 0)
 		return fd;
-	rc = super_hold(fd, sf->id);
+	rc = is_behind(fd, sf, offset, page) ? super_hold(fd, sf->id) : -EAGAIN;
+	if (rc == 0)
+		rc = lease_add(&s->files, sf, fd, offset - page->offset);
 	if (rc < 0) {
 		close(fd);
 		return rc;
@@ -305,12 +342,8 @@ static void unlink_locked(struct super_files *fs, struct super_file *sf)
 	TAILQ_REMOVE(&fs->gone, sf, all);
 	LIST_REMOVE(sf, by_ino);
 	fs->count--;
-	while ((l = LIST_FIRST(&sf->leases))) {
-		LIST_REMOVE(l, link);
-		LIST_REMOVE(l, by_ino);
-		close(l->probe);
-		free(l);
-	}
+	while ((l = LIST_FIRST(&sf->leases)))
+		lease_free_locked(l);
 }
 
 static void mark_gone_locked(struct super_files *fs, struct super_file *sf)

@@ -98,11 +98,20 @@ int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out)
 	return rc == -ENOTTY ? vma_parse(m, addr, out) : rc;
 }
 
+struct super_file *super_vma_file(struct super *s, const struct super_vma *v, uint64_t *offset)
+{
+	struct super_file *sf = v->ino ? super_file_by_ino(s, v->dev, v->ino) : NULL;
+
+	*offset = v->offset;
+	return sf || !v->ino ? sf : super_file_of_lease(s, v->dev, v->ino, offset);
+}
+
 static int mm_area(struct mm *mm, uva_t at, struct mm_area *out)
 {
 	struct super_mm *m = to_super(mm);
 	struct super_file *sf;
 	struct super_vma v;
+	uint64_t offset;
 	int rc = super_mm_vma(m, at, &v);
 
 	if (rc)
@@ -117,12 +126,10 @@ static int mm_area(struct mm *mm, uva_t at, struct mm_area *out)
 	out->dev = v.dev;
 	out->ino = v.ino;
 	out->host_offset = v.offset;
-	sf = v.ino ? super_file_by_ino(m->s, v.dev, v.ino) : NULL;
-	if (!sf && v.ino)
-		sf = super_file_of_lease(m->s, v.dev, v.ino, &v.offset);
+	sf = super_vma_file(m->s, &v, &offset);
 	if (sf && super_call_hold(sf)) {
 		out->file = sf->file;
-		out->file_offset = v.offset;
+		out->file_offset = offset;
 	}
 	return 0;
 }

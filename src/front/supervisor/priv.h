@@ -295,6 +295,8 @@ struct super_vma {
 };
 /** super_mm_vma - the mapping at an address. 0; -EFAULT nothing there */
 int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out);
+/** super_vma_file - the machine's file that a mapping is of, referenced, and where in it the mapping starts; NULL: none */
+struct super_file *super_vma_file(struct super *s, const struct super_vma *v, uint64_t *offset);
 int super_mm_read(struct super_mm *m, void *dst, uva_t src, size_t n);
 
 /* share.c */
@@ -341,6 +343,7 @@ void super_files_drain(struct super *s);
 /**
  * super_file_lease - a description of plain memory that keeps @sf from being released while it is open or mapped
  * @offset: where in @sf the @page is
+ * Return: it; -EAGAIN the page has changed; -errno
  */
 int super_file_lease(struct super *s, struct super_file *sf, uint64_t offset, const struct file_page *page);
 /** super_file_of_lease - the file under whose name memory was handed out, referenced; turns @offset into the file's */

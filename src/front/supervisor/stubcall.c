@@ -30,19 +30,11 @@ static int place_find(struct super_call *c, uint64_t addr, struct place *out)
 	super_mm_put(m);
 	if (rc)
 		return -ENXIO;
-	out->offset = out->vma.offset + (addr - out->vma.start);
-	out->lease = false;
-	out->sf = super_file_by_ino(c->s, out->vma.dev, out->vma.ino);
-	if (!out->sf) {
-		out->lease = true;
-		out->sf = super_file_of_lease(c->s, out->vma.dev, out->vma.ino, &out->offset);
-	}
+	out->sf = super_vma_file(c->s, &out->vma, &out->offset);
 	if (!out->sf)
 		return -ENXIO;
-	if (!out->sf->file->ops->mmio) {
-		super_file_put(out->sf);
-		return -ENXIO;
-	}
+	out->offset += addr - out->vma.start;
+	out->lease = out->vma.ino != out->sf->ino || out->vma.dev != out->sf->dev;
 	return 0;
 }
 
@@ -71,6 +63,8 @@ static int access_at(struct super_call *c, uint64_t addr, void *data, unsigned w
 		rc = -ENXIO;
 	else if (!pl.lease && page_of(&pl).kind != FILE_PAGE_TRAP)
 		rc = page_of(&pl).kind == FILE_PAGE_PLAIN ? -EAGAIN : -EFAULT;
+	else if (!pl.sf->file->ops->mmio)
+		rc = -EFAULT; /* plain pages are all it has */
 	else
 		rc = pl.sf->file->ops->mmio(pl.sf->file, pl.offset, data, width, write);
 	/* A load that came here though it need not. */

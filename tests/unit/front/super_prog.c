@@ -4,6 +4,7 @@
  * statically. usage: super-prog CASE; status 0: as it should be; else a line says which check failed.
  */
 #include "super_fuse.h"
+#include "super_prog.h"
 #include "super_toy.h"
 #include <dirent.h>
 #include <errno.h>
@@ -35,16 +36,7 @@
 
 #define DEV "/sys/bus/toy/devices/0000:00:01.0"
 
-#define CHECK(what)                                                                                     \
-	do {                                                                                            \
-		if (!(what)) {                                                                          \
-			fprintf(stderr, "super_prog.c:%d: %s (errno %d)\n", __LINE__, #what, errno);    \
-			exit(1);                                                                        \
-		}                                                                                       \
-	} while (0)
-#define FAILS(what, error) CHECK((what) == -1 && errno == (error))
-
-static int open_echo(void)
+int open_echo(void)
 {
 	int fd = open("/dev/toy/echo", O_RDWR | O_CLOEXEC);
 
@@ -722,7 +714,7 @@ static void case_memory(void)
 }
 
 /* Descriptors of the process that runs us: the guard's parent. */
-static unsigned supervisor_fds(void)
+unsigned supervisor_fds(void)
 {
 	char path[64], line[256];
 	int pid = 0;
@@ -1016,6 +1008,7 @@ int main(int argc, char **argv)
 		CASE(manyevents),
 		CASE(fuse),
 		CASE(stuckopen),
+		CASE(region),
 		CASE(exec),
 		CASE(fuzz),
 	};

@@ -35,6 +35,7 @@ struct toy {
 	uint32_t next;
 	uint8_t scratch[64];
 	int plain;      /* memfd of the plain page, or empty while access is denied */
+	int region;     /* memfd of TOY_PAGES pages */
 	char value[64]; /* of the attribute */
 	char text[512]; /* what the log says, for tests that look at it */
 	struct file_ready ready[2]; /* of queues that are only read, and of others */
@@ -151,6 +152,58 @@ static long queue(struct task *t, bool out)
 	return rc;
 }
 
+/* ---- regions: files of plain pages ---- */
+
+static int region_mmap(struct file *f, struct task *t, const struct file_mmap *m)
+{
+	(void)f;
+	(void)t;
+	return m->offset < TOY_PLAIN || m->offset + m->length > TOY_PLAIN + TOY_PAGES * UVFIO_PAGE_SIZE ? -EINVAL : 0;
+}
+
+static void region_page(struct file *f, uint64_t offset, struct file_page *out)
+{
+	(void)f;
+	*out = (struct file_page){ .kind = FILE_PAGE_PLAIN, .memfd = toy.region, .offset = offset - TOY_PLAIN,
+				   .length = TOY_PLAIN + TOY_PAGES * UVFIO_PAGE_SIZE - offset };
+}
+
+/* Nobody may have them mapped. */
+static int region_renew(void)
+{
+	int old = toy.region;
+
+	toy.region = memfd_create("toy-region", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(toy.region, TOY_PAGES * UVFIO_PAGE_SIZE), 0);
+	return old < 0 ? 0 : close(old);
+}
+
+static void region_release(struct file *f)
+{
+	(void)f;
+	__atomic_sub_fetch(&toy.open, 1, __ATOMIC_RELAXED);
+}
+
+static const struct file_ops region_ops = {
+	.name = "anon_inode:[region]",
+	.mmap = region_mmap,
+	.page = region_page,
+	.release = region_release,
+};
+
+static long region(struct task *t)
+{
+	struct file *f;
+	long rc = file_create(t, &region_ops, NULL, O_RDWR, 0600, &f);
+
+	if (rc)
+		return rc;
+	__atomic_add_fetch(&toy.open, 1, __ATOMIC_RELAXED);
+	rc = task_fd_install(t, f, O_RDWR | O_CLOEXEC);
+	file_put(f);
+	return rc;
+}
+
 /* ---- ioctls ---- */
 
 static const struct file_ops device_ops;
@@ -194,6 +247,10 @@ static long toy_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg
 		return rc;
 	case TOY_QUEUE:
 		return queue(t, arg);
+	case TOY_RENEW:
+		return region_renew();
+	case TOY_REGION:
+		return region(t);
 	case TOY_TURN:
 		file_ready_set(&toy.ready[0], arg);
 		file_ready_set(&toy.ready[1], arg);
@@ -403,6 +460,8 @@ static int setup(void **state)
 	snprintf(toy.value, sizeof(toy.value), "hello");
 	toy.plain = memfd_create("toy-plain", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(toy.plain, 4096), 0);
+	toy.region = -1;
+	assert_int_equal(region_renew(), 0);
 	assert_int_equal(tree_create(&toy.tree), 0);
 	assert_int_equal(tree_root(toy.tree, "/sys/bus/toy"), 0);
 	assert_int_equal(tree_root(toy.tree, "/sys/devices/toy*"), 0);
@@ -421,6 +480,7 @@ static int teardown(void **state)
 	(void)state;
 	tree_destroy(toy.tree);
 	close(toy.plain);
+	close(toy.region);
 	file_ready_fini(&toy.ready[0]);
 	file_ready_fini(&toy.ready[1]);
 	cond_fini(&toy.cond);
@@ -541,6 +601,7 @@ PROG(stall)
 PROG(memory)
 PROG(fuse)
 PROG(exec)
+PROG(region)
 PROG(fuzz)
 
 static void test_kill(void **state)
@@ -639,7 +700,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd), TEST(poll),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
-		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(kill), TEST(redirect), TEST(without),
+		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(region),
+		TEST(kill), TEST(redirect), TEST(without),
 		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),
 	};
 
