@@ -137,6 +137,10 @@ int super_file_create(struct super *s, struct file *f, const char *name, uint64_
 		return rc;
 	}
 	ref_init(&sf->ref);
+	if (!f->mapped) {
+		f->front = s;
+		f->mapped = super_mapped;
+	}
 	sf->file = file_get(f);
 	sf->dev = st.st_dev;
 	sf->ino = st.st_ino;

@@ -70,34 +70,66 @@ static int fd_receive(int sock, pid_t *pid, int *error)
 	return fd;
 }
 
-/* Is @pid below @of? By parents, as the kernel tells them now. */
+/*
+ * Is @pid below @of? By parents, as the kernel tells them now. A parent that is gone when it is asked in turn has left
+ * its children to another one: begin again.
+ */
 static bool is_below(pid_t pid, pid_t of)
 {
-	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
-		pid = super_proc_parent(pid);
-		if (pid == of)
+	pid_t at = pid;
+	uint64_t parent;
+
+	for (int depth = 0; at > 1 && depth < 4096; depth++) {
+		if (super_proc_status(at, "PPid", 10, &parent) == 0)
+			at = (pid_t)parent;
+		else if (at != pid)
+			at = pid;
+		else
+			return false;
+		if (at == of)
 			return true;
 	}
 	return false;
 }
 
-unsigned super_kill_descendants(pid_t of, int sig)
+int super_descendants(pid_t of, int (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	struct dirent *e;
-	unsigned n = 0;
+	int rc = 0;
 	DIR *d = opendir("/proc");
 
-	while (d && (e = readdir(d))) {
+	if (!d)
+		return -errno;
+	while (rc == 0 && (e = readdir(d))) {
 		pid_t pid = (pid_t)atoi(e->d_name);
 
-		if (pid > 0 && is_below(pid, of)) {
-			kill(pid, sig);
-			n++;
-		}
+		if (pid > 0 && is_below(pid, of))
+			rc = fn(ctx, pid);
 	}
-	if (d)
-		closedir(d);
-	return n;
+	closedir(d);
+	return rc;
+}
+
+struct killing {
+	int sig;
+	unsigned n;
+};
+
+static int kill_one(void *ctx, pid_t pid)
+{
+	struct killing *k = ctx;
+
+	kill(pid, k->sig);
+	k->n++;
+	return 0;
+}
+
+unsigned super_kill_descendants(pid_t of, int sig)
+{
+	struct killing k = { .sig = sig };
+
+	super_descendants(of, kill_one, &k);
+	return k.n;
 }
 
 /* ---- the program ---- */

@@ -29,6 +29,8 @@ struct procmap_query {
 	uint64_t vma_name_addr, build_id_addr;
 };
 #define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+#define QUERY_NEXT    0x10u /* the first that ends behind query_addr; else the one it is in */
+#define QUERY_FILES   0x20u /* of those of files */
 
 static struct super_mm *to_super(struct mm *mm)
 {
@@ -37,11 +39,11 @@ static struct super_mm *to_super(struct mm *mm)
 
 /* ---- what is mapped ---- */
 
-static int vma_query(struct super_mm *m, uint64_t addr, struct super_vma *out)
+static int vma_query(int maps, uint64_t addr, uint64_t flags, struct super_vma *out)
 {
-	struct procmap_query q = { .size = sizeof(q), .query_addr = addr };
+	struct procmap_query q = { .size = sizeof(q), .query_addr = addr, .query_flags = flags };
 
-	if (ioctl(m->maps, PROCMAP_QUERY, &q) < 0)
+	if (ioctl(maps, PROCMAP_QUERY, &q) < 0)
 		return errno == ENOENT || errno == ESRCH ? -EFAULT : -errno;
 	out->start = q.vma_start;
 	out->end = q.vma_end;
@@ -55,36 +57,66 @@ static int vma_query(struct super_mm *m, uint64_t addr, struct super_vma *out)
 	return 0;
 }
 
-/* Before 6.11: the text, from the start. */
-static int vma_parse(struct super_mm *m, uint64_t addr, struct super_vma *out)
+static bool vma_parse(const char *line, struct super_vma *out)
 {
-	char path[64], line[512], perm[8];
-	unsigned major, minor;
 	unsigned long long start, end, offset, ino;
-	int rc = -EFAULT;
+	unsigned major, minor;
+	char perm[8];
+
+	if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu", &start, &end, perm, &offset, &major, &minor, &ino) != 7)
+		return false;
+	*out = (struct super_vma){ .start = start, .end = end, .offset = offset, .ino = ino,
+				   .dev = makedev(major, minor), .shared = perm[3] == 's' };
+	out->prot = (perm[0] == 'r' ? PROT_READ : 0) | (perm[1] == 'w' ? PROT_WRITE : 0) |
+		    (perm[2] == 'x' ? PROT_EXEC : 0);
+	return true;
+}
+
+/* Before 6.11: the text, from the start. */
+static int text_each(int maps, int (*fn)(void *ctx, const struct super_vma *v), void *ctx)
+{
+	struct super_vma v;
+	char path[64];
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	int rc = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", m->maps);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", maps);
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu", &start, &end, perm, &offset, &major, &minor,
-			   &ino) != 7)
-			continue; /* the rest of a long name */
-		if (addr < start)
-			break;
-		if (addr >= end)
-			continue;
-		*out = (struct super_vma){ .start = start, .end = end, .offset = offset, .ino = ino,
-					   .dev = makedev(major, minor), .shared = perm[3] == 's' };
-		out->prot = (perm[0] == 'r' ? PROT_READ : 0) | (perm[1] == 'w' ? PROT_WRITE : 0) |
-			    (perm[2] == 'x' ? PROT_EXEC : 0);
-		rc = 0;
-		break;
+	while (rc == 0 && getline(&line, &room, f) > 0) {
+		if (vma_parse(line, &v))
+			rc = fn(ctx, &v);
 	}
 	fclose(f);
 	return rc;
+}
+
+struct wanted {
+	uint64_t addr;
+	struct super_vma *out;
+};
+
+static int vma_match(void *ctx, const struct super_vma *v)
+{
+	struct wanted *w = ctx;
+
+	if (w->addr >= v->end)
+		return 0;
+	if (w->addr < v->start)
+		return -EFAULT;
+	*w->out = *v;
+	return 1;
+}
+
+static int vma_by_text(int maps, uint64_t addr, struct super_vma *out)
+{
+	struct wanted w = { addr, out };
+	int rc = text_each(maps, vma_match, &w);
+
+	return rc > 0 ? 0 : rc < 0 ? rc : -EFAULT;
 }
 
 int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out)
@@ -94,8 +126,26 @@ int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out)
 	if (m->maps < 0)
 		return -EFAULT;
 	if (!(m->s->o->without & SUPER_WITHOUT_PROCMAP))
-		rc = vma_query(m, addr, out);
-	return rc == -ENOTTY ? vma_parse(m, addr, out) : rc;
+		rc = vma_query(m->maps, addr, 0, out);
+	return rc == -ENOTTY ? vma_by_text(m->maps, addr, out) : rc;
+}
+
+static int query_each(int maps, int (*fn)(void *ctx, const struct super_vma *v), void *ctx)
+{
+	struct super_vma v = { 0 };
+	int rc;
+
+	do
+		rc = vma_query(maps, v.end, QUERY_NEXT | QUERY_FILES, &v);
+	while (rc == 0 && (rc = fn(ctx, &v)) == 0);
+	return rc == -EFAULT ? 0 : rc; /* no more */
+}
+
+int super_maps_each(struct super *s, int maps, int (*fn)(void *ctx, const struct super_vma *v), void *ctx)
+{
+	int rc = s->o->without & SUPER_WITHOUT_PROCMAP ? -ENOTTY : query_each(maps, fn, ctx);
+
+	return rc == -ENOTTY ? text_each(maps, fn, ctx) : rc;
 }
 
 struct super_file *super_vma_file(struct super *s, const struct super_vma *v, uint64_t *offset)

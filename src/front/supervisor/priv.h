@@ -295,6 +295,8 @@ struct super_vma {
 };
 /** super_mm_vma - the mapping at an address. 0; -EFAULT nothing there */
 int super_mm_vma(struct super_mm *m, uint64_t addr, struct super_vma *out);
+/** super_maps_each - call @fn for each mapping of a file, of a /proc/PID/maps. 0 or @fn's non-zero result (not -EFAULT); -errno */
+int super_maps_each(struct super *s, int maps, int (*fn)(void *ctx, const struct super_vma *v), void *ctx);
 /** super_vma_file - the machine's file that a mapping is of, referenced, and where in it the mapping starts; NULL: none */
 struct super_file *super_vma_file(struct super *s, const struct super_vma *v, uint64_t *offset);
 int super_mm_read(struct super_mm *m, void *dst, uva_t src, size_t n);
@@ -302,6 +304,10 @@ int super_mm_read(struct super_mm *m, void *dst, uva_t src, size_t n);
 /* share.c */
 /** super_share_open - the file that is mapped there, to be mapped here too; asks no program's server. -1: cannot be had */
 int super_share_open(struct super_mm *m, const struct mm_area *a);
+
+/* mapped.c */
+/** super_mapped - struct file's mapped(); its front is the struct super */
+bool super_mapped(struct file *f, uint64_t offset, uint64_t length);
 
 /* rtask.c */
 /** super_call_task - the caller as the machine sees it. NULL: it is gone */
@@ -534,6 +540,8 @@ struct super_guard {
 int super_guard_start(struct super *s, char *const argv[], struct super_guard *g);
 /** super_guard_go - the program is traced now, and may start; @go false: it may not */
 void super_guard_go(struct super_guard *g, bool go);
+/** super_descendants - call @fn for each process below @of. 0 or @fn's non-zero result */
+int super_descendants(pid_t of, int (*fn)(void *ctx, pid_t pid), void *ctx);
 /** super_kill_descendants - send @sig to all processes below @of; returns how many there were */
 unsigned super_kill_descendants(pid_t of, int sig);
 

@@ -1009,10 +1009,15 @@ int main(int argc, char **argv)
 		CASE(fuse),
 		CASE(stuckopen),
 		CASE(region),
+		CASE(mapped),
 		CASE(exec),
 		CASE(fuzz),
 	};
 
+	if (argc == 3 && strcmp(argv[1], "sit") == 0) {
+		case_sit(atoi(argv[2]));
+		return 0;
+	}
 	if (argc >= 4 && strcmp(argv[1], "execed") == 0) {
 		case_execed(argv);
 		return 0;

@@ -22,5 +22,8 @@ unsigned supervisor_fds(void);
 
 /* super_region.c */
 void case_region(void);
+void case_mapped(void);
+/** case_sit - until nobody has the other end of pipe @life */
+void case_sit(int life);
 
 #endif

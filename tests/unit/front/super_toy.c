@@ -154,6 +154,12 @@ static long queue(struct task *t, bool out)
 
 /* ---- regions: files of plain pages ---- */
 
+static long region_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+	(void)t;
+	return cmd == TOY_MAPPED ? file_mapped(f, arg, UVFIO_PAGE_SIZE) : -ENOTTY;
+}
+
 static int region_mmap(struct file *f, struct task *t, const struct file_mmap *m)
 {
 	(void)f;
@@ -186,6 +192,7 @@ static void region_release(struct file *f)
 
 static const struct file_ops region_ops = {
 	.name = "anon_inode:[region]",
+	.ioctl = region_ioctl,
 	.mmap = region_mmap,
 	.page = region_page,
 	.release = region_release,
@@ -602,6 +609,7 @@ PROG(memory)
 PROG(fuse)
 PROG(exec)
 PROG(region)
+PROG(mapped)
 PROG(fuzz)
 
 static void test_kill(void **state)
@@ -623,6 +631,7 @@ static void test_without(void **state)
 		{ SUPER_WITHOUT_PROCMAP, "memory" }, { SUPER_WITHOUT_MEM, "ioctl" }, { SUPER_WITHOUT_MEM, "memory" },
 		{ SUPER_WITHOUT_INJECT, "ioctl" }, { SUPER_WITHOUT_INJECT, "nommio" },
 		{ SUPER_WITHOUT_GETFD, "poll" }, { SUPER_WITHOUT_NOTIFY, "poll" },
+		{ SUPER_WITHOUT_PROCMAP, "mapped" }, { SUPER_WITHOUT_NOTIFY, "mapped" },
 	};
 
 	(void)state;
@@ -700,7 +709,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd), TEST(poll),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
-		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(region),
+		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(region), TEST(mapped),
 		TEST(kill), TEST(redirect), TEST(without),
 		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),
 	};

@@ -25,6 +25,7 @@ struct toy_add {
 #define TOY_QUEUE  0x3b0du /* arg 1: may be written; returns a descriptor that reads "q" while it is ready */
 #define TOY_TURN   0x3b0eu /* arg: are queues ready from now on? */
 #define TOY_REGION 0x3b0fu /* returns a descriptor of plain pages alone, from TOY_PLAIN on, TOY_PAGES of them */
+#define TOY_MAPPED 0x3b10u /* on such: arg: an offset; has anybody mapped the page there? */
 #define TOY_RENEW  0x3b11u /* regions are of other memory from now on */
 
 /* The device file: region 0 is a trapped page at 0, then one plain page; region 7 at 7 << 40 is not mappable. */
