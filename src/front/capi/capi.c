@@ -66,6 +66,8 @@ int capi_file_install(struct uvfio_machine *m, struct file *f)
 		ids_free(&m->ids, fd);
 		return rc;
 	}
+	if (!f->mapped)
+		f->mapped = capi_mapped;
 	m->files[fd] = file_get(f);
 	return (int)fd;
 }

@@ -75,6 +75,18 @@ bool capi_map_find(uintptr_t addr, struct capi_area *out)
 	return map;
 }
 
+bool capi_mapped(struct file *f, uint64_t offset, uint64_t length)
+{
+	SCOPED_LOCK(&maps.lock);
+	for (size_t i = 0; i < maps.n; i++) {
+		const struct capi_map *map = &maps.v[i];
+
+		if (map->file == f && map->offset <= offset + (length - 1) && offset <= map->offset + (map->last - map->start))
+			return true;
+	}
+	return false;
+}
+
 /* Room for @more mappings, so that what follows cannot fail. */
 static int maps_room_locked(size_t more)
 {
@@ -338,14 +350,12 @@ int capi_map_add(struct uvfio_machine *m, struct file *f, void *addr, const stru
 	base = mmap(addr, length, req->prot & ~PROT_EXEC, flags, maps.empty, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	rc = map_plain(f, base, req, length);
 	map.start = (uintptr_t)base;
 	map.last = map.start + (length - 1);
 	map.shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
 	map.file = f;
 	mutex_lock(&maps.lock);
-	if (rc == 0)
-		rc = maps_room_locked(1);
+	rc = maps_room_locked(1);
 	if (rc == 0) {
 		file_get(f);
 		maps_insert_locked(&map);
@@ -355,8 +365,13 @@ int capi_map_add(struct uvfio_machine *m, struct file *f, void *addr, const stru
 		munmap(base, length);
 		return rc;
 	}
-	*out = base;
-	return 0;
+	/* Not earlier: what is behind a page stays only while the page is known to be mapped. */
+	rc = map_plain(f, base, req, length);
+	if (rc)
+		capi_map_cut(m, base, length);
+	else
+		*out = base;
+	return rc;
 }
 
 int capi_map_cut(struct uvfio_machine *m, void *addr, size_t length)

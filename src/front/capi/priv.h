@@ -70,6 +70,8 @@ struct capi_area {
 };
 /** capi_map_find - the machine's mapping at @addr; false: none */
 bool capi_map_find(uintptr_t addr, struct capi_area *out);
+/** capi_mapped - struct file's mapped() */
+bool capi_mapped(struct file *f, uint64_t offset, uint64_t length);
 /** capi_map_add - mmap(2) of a machine's file. Return: 0 and the address; -errno */
 int capi_map_add(struct uvfio_machine *m, struct file *f, void *addr, const struct file_mmap *req, void **out);
 /** capi_map_cut - munmap(2): what @m has mapped there is forgotten, the range unmapped. 0; -errno */

@@ -593,6 +593,42 @@ static void test_fixed(void **state)
 	assert_int_equal(last->regs[3 * PAGE], 3);
 }
 
+/* Every page that is mapped, and no other, by whatever file number it came; of this file alone. */
+static void test_mapped(void **state)
+{
+	struct file *f = capi_file_get(um, fd), *other;
+	int copy = uvfio_dup(um, fd), second = uvfio_open(um, "/dev/fake", O_RDWR);
+	char *p, *q;
+
+	assert_non_null(f);
+	other = capi_file_get(um, second);
+	assert_false(file_mapped(f, 0, 5 * PAGE));
+	p = uvfio_mmap(um, NULL, 3 * PAGE, PROT_READ, MAP_SHARED, copy, PAGE);
+	assert_int_equal(uvfio_close(um, copy), 0);
+	assert_true(file_mapped(f, 0, 5 * PAGE));
+	assert_false(file_mapped(f, 0, PAGE));
+	assert_true(file_mapped(f, PAGE, 1));
+	assert_true(file_mapped(f, 3 * PAGE, PAGE));
+	assert_false(file_mapped(f, 4 * PAGE, PAGE));
+	assert_false(file_mapped(other, 0, 5 * PAGE));
+	/* A hole, and another file over one end, while a page is mapped twice */
+	q = uvfio_mmap(um, NULL, PAGE, PROT_READ, MAP_SHARED, fd, 3 * PAGE);
+	assert_int_equal(uvfio_munmap(um, p + PAGE, PAGE), 0);
+	assert_false(file_mapped(f, 2 * PAGE, PAGE));
+	assert_true(file_mapped(f, PAGE, PAGE));
+	assert_true(file_mapped(f, 3 * PAGE, PAGE));
+	assert_ptr_equal(uvfio_mmap(um, p, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, second, 0), p);
+	assert_false(file_mapped(f, PAGE, PAGE));
+	assert_true(file_mapped(other, 0, PAGE));
+	assert_int_equal(uvfio_munmap(um, p, 3 * PAGE), 0);
+	assert_true(file_mapped(f, 3 * PAGE, PAGE));
+	assert_int_equal(uvfio_munmap(um, q, PAGE), 0);
+	assert_false(file_mapped(f, 0, 5 * PAGE));
+	assert_false(file_mapped(other, 0, 5 * PAGE));
+	file_put(other);
+	file_put(f);
+}
+
 /* Inside the test, as cmocka changes signal handlers between it and its fixtures. */
 static void with_machine(void **state)
 {
@@ -607,6 +643,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_files), T(test_signals), T(test_emfile), T(test_task), T(test_pins), T(test_mmap), T(test_fixed),
+		T(test_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
