@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Virtual IOMMUs, the devices they know by another id, and the pages they give to programs. */
+/* Virtual IOMMUs, and the devices they know by another id. */
 #include "nested.h"
 
 #define CACHE IOMMU_TEST_DEV_CACHE_DEFAULT
@@ -106,57 +106,6 @@ TEST(viommu_rollback, "31:TST-37 30:IFD-172", "data that cannot be written back,
 	EXPECT_ERR(EFAULT, viommu_alloc_data(fd, m.dev, parent, IOMMU_VIOMMU_TYPE_SELFTEST, constant, 24, &none));
 	EXPECT_EQ(free_id, next_id(fd));
 	EXPECT_OK(destroy(fd, parent));
-}
-
-TEST(viommu_map, "30:IFD-179 31:TST-37", "the region of a VIOMMU is mapped whole, at the offset it was given")
-{
-	struct iommu_viommu_selftest data = { .in_data = 0x1badcafe }, second = { .in_data = 2 };
-	uint32_t id, other, *p, *q;
-	uint64_t at, n;
-
-	begin();
-	id = (uint32_t)EXPECT_OK(alloc(parent, IOMMU_VIOMMU_TYPE_SELFTEST, &data, sizeof(data)));
-	other = (uint32_t)EXPECT_OK(alloc(parent, IOMMU_VIOMMU_TYPE_SELFTEST, &second, sizeof(second)));
-	at = data.out_mmap_offset;
-	n = data.out_mmap_length;
-	EXPECT(at != second.out_mmap_offset);
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 1ull << 40) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, at) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, n + PAGE, PROT_READ, MAP_SHARED, fd, at) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, at + PAGE) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, at + PAGE) == MAP_FAILED && errno == ENXIO);
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, at) == MAP_FAILED && errno == EINVAL);
-	EXPECT(x_mmap(NULL, n, PROT_READ | PROT_EXEC, MAP_SHARED, fd, at) == MAP_FAILED && errno == EPERM);
-	p = x_mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at);
-	EXPECT(p != MAP_FAILED);
-	EXPECT_EQ(0x1badcafe, *p);
-	q = x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, at);
-	EXPECT(q != MAP_FAILED);
-	p[PAGE / 4] = 7; /* both see one memory */
-	EXPECT_EQ(7, q[PAGE / 4]);
-	EXPECT_ERR(EBUSY, destroy(fd, id));
-	EXPECT_OK(destroy(fd, other));
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, second.out_mmap_offset) == MAP_FAILED && errno == ENXIO);
-	EXPECT_OK(x_munmap(p, n));
-	EXPECT_ERR(EBUSY, destroy(fd, id));
-	EXPECT_OK(x_munmap(q, n));
-	EXPECT_OK(destroy(fd, id));
-	EXPECT(x_mmap(NULL, n, PROT_READ, MAP_SHARED, fd, at) == MAP_FAILED && errno == ENXIO);
-}
-
-TEST(viommu_map_lives, "30:IFD-179", "a mapping outlives the descriptor of its context")
-{
-	struct iommu_viommu_selftest data = { .in_data = 0x5eed };
-	uint32_t *p;
-
-	begin();
-	EXPECT_OK(alloc(parent, IOMMU_VIOMMU_TYPE_SELFTEST, &data, sizeof(data)));
-	p = x_mmap(NULL, data.out_mmap_length, PROT_READ, MAP_SHARED, fd, data.out_mmap_offset);
-	EXPECT(p != MAP_FAILED);
-	EXPECT_OK(x_close(fd));
-	EXPECT_EQ(0x5eed, *p);
-	EXPECT_OK(x_munmap(p, data.out_mmap_length));
 }
 
 TEST(vdevice_alloc_checks, "30:IFD-173", "a device has one VDEVICE, and a VIOMMU one of each virtual id")
