@@ -124,6 +124,18 @@ static void check_unit_resv(struct machine_check *c, struct machine_unit *u)
 	}
 }
 
+static void check_abilities(struct machine_check *c, struct machine_unit *u)
+{
+	u->unit.coherent = chosen(u->coherent, true);
+	u->unit.enforce_coherency = chosen(u->enforce_coherency, u->unit.coherent);
+	u->unit.msi_isolated = chosen(u->interrupt_remapping, true);
+	u->unit.dirty = chosen(u->dirty_tracking, false);
+	u->unit.nesting = chosen(u->nesting, false);
+	if (u->unit.nesting && u->kind != MACHINE_INTEL)
+		machine_complain_key(c, u->yaml, "nesting", "only an IOMMU of kind intel reads the tables of guests");
+	u->unit.requests_acs = chosen(u->acs, u->unit.requests_acs);
+}
+
 static void check_unit(struct machine_check *c, struct machine_unit *u, unsigned index)
 {
 	static const char *const domains[] = { "DMA", "DMA-FQ", "identity" };
@@ -145,14 +157,7 @@ static void check_unit(struct machine_check *c, struct machine_unit *u, unsigned
 		machine_complain_key(c, u->yaml, "width", "%u address bits: expected 32 to 57", u->unit.width);
 	u->unit.pgsizes = check_page_sizes(c, u);
 	check_unit_resv(c, u);
-	u->unit.coherent = chosen(u->coherent, true);
-	u->unit.enforce_coherency = chosen(u->enforce_coherency, u->unit.coherent);
-	u->unit.msi_isolated = chosen(u->interrupt_remapping, true);
-	u->unit.dirty = chosen(u->dirty_tracking, false);
-	u->unit.nesting = chosen(u->nesting, false);
-	if (u->unit.nesting && u->kind != MACHINE_INTEL)
-		machine_complain_key(c, u->yaml, "nesting", "only an IOMMU of kind intel reads the tables of guests");
-	u->unit.requests_acs = chosen(u->acs, u->unit.requests_acs);
+	check_abilities(c, u);
 	for (size_t i = 0; u->default_domain && i < ARRAY_SIZE(domains); i++)
 		known = known || strcmp(domains[i], u->default_domain) == 0;
 	if (!known)

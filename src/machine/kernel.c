@@ -49,6 +49,16 @@ static unsigned kernel_without(const struct machine_kernel *k)
 	return without;
 }
 
+/* The test interface is one of /dev/iommu's. */
+static void check_test(struct machine_check *c)
+{
+	const struct machine_kernel *k = &c->d->kernel;
+	yaml_node_t *map = machine_yaml_get(c->doc, yaml_document_get_root_node(c->doc), "kernel");
+
+	if (k->iommufd_test == MACHINE_YES && (c->d->parameters.vfio.without & VFIO_WITHOUT_IOMMUFD))
+		machine_complain_key(c, map, "iommufd_test", "%s has no iommufd to test", machine_version_name(k->version));
+}
+
 static void check_emulated(struct machine_check *c)
 {
 	struct machine_desc *d = c->d;
@@ -70,6 +80,7 @@ static void check_emulated(struct machine_check *c)
 void machine_kernel_check(struct machine_check *c)
 {
 	c->d->parameters.vfio.without = kernel_without(&c->d->kernel);
+	check_test(c);
 	check_emulated(c);
 }
 

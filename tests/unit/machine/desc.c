@@ -110,6 +110,7 @@ static const struct bad bad[] = {
 	{ "iommu", HEAD "  - at: 01.0\n    model: edu\n    iommu: vtd9\n", "lab.yaml:7:12: unknown IOMMU \"vtd9\"" },
 	{ "width", "machine: lab\niommus:\n- name: a\n  width: 20\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:10: 20 address bits: expected 32 to 57" },
 	{ "page size", "machine: lab\niommus:\n- name: a\n  page_sizes: [4K, 64K]\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:20: page size \"64K\": expected 4K, 2M or 1G" },
+	{ "iommufd_test", "machine: lab\nkernel:\n  version: linux-6.1\n  iommufd_test: yes\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:17: linux-6.1 has no iommufd to test" },
 	{ "same iommu", "machine: lab\niommus:\n- name: a\n- name: a\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:9: there is an IOMMU \"a\" already (line 3)" },
 	{ "reserved", HEAD "  - at: 01.0\n    model: edu\n    reserved: [5-1 direct]\n", "lab.yaml:7:16: \"5-1 direct\": expected FIRST-LAST and direct" },
 	{ "bind", HEAD "  - at: 01.0\n    model: edu\n    bind: e1000\n", "lab.yaml:7:11: unknown driver \"e1000\"" },
@@ -257,7 +258,8 @@ static void meaning(void **state)
 		"machine: lab\n"
 		"parameters:\n  vfio_iommu_type1.allow_unsafe_interrupts: yes\n  vfio_iommu_type1.dma_entry_limit: 10\n"
 		"  vfio_pci.ids: 1234:11e8\n"
-		"iommus:\n- {name: a, kind: amd, width: 39, interrupt_remapping: no}\n- {name: b, page_sizes: [4K]}\n"
+		"iommus:\n- {name: a, kind: amd, width: 39, interrupt_remapping: no}\n"
+		"- {name: b, page_sizes: [4K], dirty_tracking: yes, nesting: yes}\n"
 		"drivers:\n- {name: slow, match: [\"8086:*\", \"class 0200\"], managed: yes, probe: EIO}\n"
 		"devices:\n- kind: host-bridge\n  iommu: b\n  below:\n"
 		"  - at: 01.0\n    kind: root-port\n    acs: SV RR/SV\n    iommu: a\n    shpc: yes\n"
@@ -278,7 +280,9 @@ static void meaning(void **state)
 	assert_ptr_equal(ioat->pci.unit, &d->iommus[1].unit);
 	assert_int_equal(d->iommus[0].unit.width, 39);
 	assert_false(d->iommus[0].unit.msi_isolated);
+	assert_false(d->iommus[0].unit.dirty || d->iommus[0].unit.nesting);
 	assert_int_equal(d->iommus[1].unit.pgsizes, 0x1000);
+	assert_true(d->iommus[1].unit.dirty && d->iommus[1].unit.nesting);
 	assert_int_equal(d->drivers[0].probe_error, -EIO);
 	assert_int_equal(d->drivers[0].table[0].vendor, 0x8086);
 	assert_int_equal(d->drivers[0].table[1].class_code, 0x020000);
