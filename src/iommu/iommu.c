@@ -162,6 +162,17 @@ void iommu_dev_distrust(struct iommu_dev *d)
 	d->untrusted = true;
 }
 
+void iommu_dev_set_ats(struct iommu_dev *d, bool on)
+{
+	assert(!d->group);
+	d->ats = on;
+}
+
+bool iommu_dev_ats(const struct iommu_dev *d)
+{
+	return d->ats && !d->untrusted;
+}
+
 bool iommu_dev_needs_direct(const struct iommu_dev *d)
 {
 	for (unsigned i = 0; i < d->nresv; i++) {

@@ -102,6 +102,9 @@ unsigned iommu_dev_resv(const struct iommu_dev *d, const struct iommu_resv **out
 /** iommu_dev_set_pasids - before it joins: it can say PASIDs 1 to @count - 1, at most 2^20 - 1. 0; -EINVAL; -ENOMEM */
 int iommu_dev_set_pasids(struct iommu_dev *d, uint32_t count);
 uint32_t iommu_dev_pasids(const struct iommu_dev *d); /* 0: none */
+/** iommu_dev_set_ats - before it joins: can it cache translations? */
+void iommu_dev_set_ats(struct iommu_dev *d, bool on);
+bool iommu_dev_ats(const struct iommu_dev *d); /* and may it? Not when it is distrusted */
 /** iommu_dev_distrust - before it joins: kernel drivers get translated DMA for it, flushed at once, always */
 void iommu_dev_distrust(struct iommu_dev *d);
 /**

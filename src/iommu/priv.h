@@ -166,6 +166,7 @@ struct iommu_dev {
 	struct iommu_resv *resv;              /* [I] once joined */
 	unsigned nresv;
 	bool untrusted;                       /* [I] once joined */
+	bool ats;                             /* [I] once joined: can cache translations */
 	bool requests;                        /* [I] once joined: makes page requests */
 	struct mutex ask_lock;                /* RANK_IOMMU_ASKS */
 	LIST_HEAD(, iommu_ask) asks;          /* [ask_lock] who waits */

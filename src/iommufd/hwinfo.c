@@ -46,12 +46,14 @@ static int ask(const struct iommu_hw_info *a, const struct iommufd_device *idev,
 	if (!iommufd_device_translated(idev) || (wanted != IOMMU_HW_INFO_TYPE_NONE && wanted != hw->info_type))
 		return -EOPNOTSUPP;
 	*out = (struct answer){ .type = hw->info_type,
-				.pasid_bits = pasid_bits(iommu_dev_pasids(idev->iommu)),
-				.capabilities = IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED };
+				.pasid_bits = pasid_bits(iommu_dev_pasids(idev->iommu)) };
 	if (hw->info)
 		out->n = hw->info(idev->unit, out->data);
 	if (idev->unit->dirty)
 		out->capabilities |= IOMMU_HW_CAP_DIRTY_TRACKING;
+	if (!iommu_dev_ats(idev->iommu))
+		out->capabilities |= IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED;
+	/* No function here can ask to execute, nor for a supervisor: its PASID capability says so, and here nothing does. */
 	return 0;
 }
 

@@ -369,8 +369,10 @@ static int dev_wire(struct pci_dev *d, const struct pci_dev_desc *desc, uint8_t 
 		rc = iommu_dev_add_resv(d->iommu, &desc->resv[i]);
 	if (rc == 0 && desc->untrusted)
 		iommu_dev_distrust(d->iommu);
-	if (rc == 0)
+	if (rc == 0) {
+		iommu_dev_set_ats(d->iommu, desc->ats);
 		iommu_dev_set_requests(d->iommu, desc->pri);
+	}
 	if (rc == 0 && desc->pasid)
 		rc = iommu_dev_set_pasids(d->iommu, 1u << desc->pasid);
 	if (rc == 0)

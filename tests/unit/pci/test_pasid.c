@@ -75,6 +75,8 @@ static void config_space_tells(void **state)
 	assert_int_equal(pci_config_read(d, pri + PCI_PRI_STATUS, 2), PCI_PRI_STATUS_STOPPED | PCI_PRI_STATUS_PASID);
 	assert_int_equal(pci_pasids(d), 256);
 	assert_true(pci_page_requests(d));
+	assert_true(iommu_dev_ats(d->iommu));
+	assert_false(iommu_dev_ats(peer->iommu));
 	assert_int_equal(pci_find_ext_cap(peer, PCI_EXT_CAP_ID_PASID), 0);
 	assert_int_equal(pci_find_ext_cap(peer, PCI_EXT_CAP_ID_PRI), 0);
 	assert_int_equal(pci_pasids(peer), 0);
