@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # QEMU passes the edu through to a guest; the guest reads its identity, does DMA both ways and takes an MSI. Through the
-# group and, where QEMU can (8.2 and later; $UVFIO_QEMU names another one than Debian's), through iommufd.
+# group and through iommufd; the second with a QEMU that can (8.2 and later): $UVFIO_QEMU, or what tools/backports-qemu
+# has put beside the build.
 . "$(dirname "$0")/lib.sh"
-qemu=${UVFIO_QEMU:-qemu-system-x86_64}
+qemu=qemu-system-x86_64
 need "$qemu"
 
 # passed RUN OPTIONS...: one run of the guest
@@ -22,6 +23,8 @@ passed()
 }
 
 passed qemu -device vfio-pci,host=0000:00:03.0,addr=05.0
+qemu=${UVFIO_QEMU:-$build/../../backports-qemu/qemu}
+[ -x "$qemu" ] || qemu=qemu-system-x86_64
 if "$qemu" -object help | grep -q iommufd; then
 	passed qemu-iommufd -object iommufd,id=i0 -device vfio-pci,host=0000:00:03.0,addr=05.0,iommufd=i0
 else
