@@ -64,6 +64,7 @@ enum lock_rank {
 	RANK_IOMMU_FAULT,    /* iommu: fault ring, a domain's recently unmapped ranges */
 	RANK_IRQ_TRIGGER,    /* vfio/pci: which eventfd an interrupt signals; a leaf */
 	RANK_TREE,           /* file: sysfs tree */
+	RANK_SUPER_SEIZE,    /* front/supervisor: seizing a thread and asking it to stop */
 	RANK_SUPER_INSTALL,  /* front/supervisor: choosing a descriptor number */
 	RANK_SUPER_WINDOW,   /* front/supervisor: redirected attributes */
 	RANK_SUPER_PROC,     /* front/supervisor: one process; taken inside task_ops and mm_ops */

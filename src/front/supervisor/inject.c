@@ -119,7 +119,11 @@ long super_execve(struct super_call *c)
 		return SUPER_CONTINUE;
 	super_call_may_block(c);
 	if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACEEXEC) < 0) {
-		if (errno == EPERM && !(atomic_fetch_or(&c->s->warned, 1) & 1))
+		bool traced = errno == EPERM;
+
+		if (traced && super_trace_again(c))
+			return SUPER_DONE;
+		if (traced && !(atomic_fetch_or(&c->s->warned, 1) & 1))
 			super_log(c->s, LOG_WARN,
 				  "process %d is traced by another: programs run in it cannot touch mapped BARs", tid);
 		super_proc_execed(p);

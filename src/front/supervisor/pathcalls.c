@@ -224,10 +224,44 @@ long super_getcwd(struct super_call *c)
 	return super_copy_out(c, super_arg(c, 0), text, (size_t)n) ? -EFAULT : n;
 }
 
-/* In the caller's context: go where descriptor *ctx leads, and close it. */
+/* A directory to go to. */
+struct enter {
+	const char *dir;
+	int at;         /* the caller's descriptor for it */
+};
+
+/* A high free number below ours: calls on it are not notified. Not the one of another thread that does the same. */
+static int free_number(struct super_call *c)
+{
+	char path[64];
+	struct stat st;
+	int at;
+
+	for (at = (int)(c->s->fd_base - 1 - atomic_fetch_add(&c->s->chdirs, 1) % 64); at > 0; at--) {
+		snprintf(path, sizeof(path), "/proc/%u/fd/%d", c->n->pid, at);
+		if (lstat(path, &st) < 0)
+			break;
+	}
+	return at;
+}
+
+static int give_dir(struct super_call *c, void *ctx)
+{
+	struct enter *e = ctx;
+	int fd = open(e->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	e->at = super_call_addfd(c, fd, free_number(c), O_CLOEXEC);
+	close(fd);
+	return e->at < 0 ? e->at : 0;
+}
+
+/* In the caller's context: go where the descriptor leads, and close it. */
 static void enter_dir(struct super_call *c, pid_t tid, void *ctx)
 {
-	uint64_t args[6] = { (uint64_t)(*(int *)ctx) };
+	const struct enter *e = ctx;
+	uint64_t args[6] = { (uint64_t)e->at };
 	long rc = super_trace_call(tid, SYS_fchdir, args);
 
 	(void)c;
@@ -239,9 +273,8 @@ long super_chdir(struct super_call *c)
 {
 	struct super_path p;
 	struct node_stat ns;
-	char real[PATH_MAX], dir[PATH_MAX], path[64];
-	struct stat st;
-	int fd, at;
+	char real[PATH_MAX], dir[PATH_MAX];
+	struct enter e = { .dir = dir };
 	long rc = look(c, AT_FDCWD, super_arg(c, 0), true, &p, &ns, real);
 
 	if (rc)
@@ -251,20 +284,7 @@ long super_chdir(struct super_call *c)
 	rc = super_backing_dir(c->s, real, true, dir, sizeof(dir));
 	if (rc)
 		return rc;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* A high free number below ours: calls on it are not notified. Not the one of another thread that does the same. */
-	for (at = (int)(c->s->fd_base - 1 - atomic_fetch_add(&c->s->chdirs, 1) % 64); at > 0; at--) {
-		snprintf(path, sizeof(path), "/proc/%u/fd/%d", c->n->pid, at);
-		if (lstat(path, &st) < 0)
-			break;
-	}
-	at = super_call_addfd(c, fd, at, O_CLOEXEC);
-	close(fd);
-	if (at < 0)
-		return at;
-	return super_call_in_stop(c, 0, enter_dir, &at);
+	return super_call_in_stop(c, &(struct super_in_stop){ .before = give_dir, .fn = enter_dir, .ctx = &e });
 }
 
 long super_statfs(struct super_call *c)

@@ -173,6 +173,7 @@ struct super {
 	struct super_files files;
 	struct super_pool pool;
 	struct mutex procs_lock;    /* RANK_SUPER_TABLE */
+	struct mutex seize_lock;    /* RANK_SUPER_SEIZE: to seize another thread and to ask it to stop is one step */
 	struct mutex install_lock;  /* RANK_SUPER_INSTALL: choosing a number and taking it */
 	struct super_proc_bucket procs[SUPER_PROC_BUCKETS]; /* [procs_lock] */
 	LIST_HEAD(, super_image) images; /* [procs_lock] */
@@ -463,6 +464,16 @@ int super_backing_fifo(struct super *s, const char *label, int oflags, int *othe
 /* trace.c */
 /** super_trace_attach - seize a thread and ask it to stop. 0; -EPERM somebody else traces it, or not allowed; -ESRCH */
 int super_trace_attach(pid_t tid, unsigned long options);
+/**
+ * super_trace_attach_other - the same for a thread that does not make call @c but may make another one, for which another
+ * of our threads may have stopped it: then when that is over, as long as @c's caller waits
+ */
+int super_trace_attach_other(struct super_call *c, pid_t tid);
+/**
+ * super_trace_again - the caller is seized by another of our threads, which cannot go on before the call is answered:
+ * let it, and have the call made once more afterwards. False: that is not so, and the call is not answered
+ */
+bool super_trace_again(struct super_call *c);
 /** super_trace_wait - wait for the one thread this thread traces to stop. Its (maybe new) tid; -ESRCH it is gone */
 pid_t super_trace_wait(void);
 /** super_trace_detach - let a stopped thread go, with signal @sig; one that dies instead is waited for */
@@ -478,12 +489,18 @@ void super_trace_result(pid_t tid, long val);
 void super_trace_wait_by(pid_t (*wait)(pid_t tid, int *status));
 /** super_trace_stack - the stopped thread's stack pointer. 0; -ESRCH */
 int super_trace_stack(pid_t tid, uint64_t *sp);
+struct super_in_stop {
+	long val;                                        /* the answer, or SUPER_CONTINUE */
+	int (*before)(struct super_call *c, void *ctx);  /* before it is given; its error is the answer instead. NULL: nothing */
+	/* Makes no call that is notified: the thread that would answer it may be this one. */
+	void (*fn)(struct super_call *c, pid_t tid, void *ctx);
+	void *ctx;
+};
 /**
- * super_call_in_stop - answer, and run @fn while the caller is stopped on its way back to user mode
- * @fn makes no call that is notified: the thread that would answer it may be this one.
- * @val: the answer, or SUPER_CONTINUE. Return: SUPER_DONE, or SUPER_CONTINUE when the caller cannot be traced
+ * super_call_in_stop - answer, and run a function while the caller is stopped on its way back to user mode
+ * Return: SUPER_DONE; -errno of before(); or SUPER_CONTINUE when the caller cannot be traced, and nothing was run
  */
-long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx);
+long super_call_in_stop(struct super_call *c, const struct super_in_stop *s);
 
 /* inject.c */
 long super_execve(struct super_call *c);

@@ -72,6 +72,7 @@ static int super_init(struct super *s)
 	struct timespec now;
 	int rc;
 
+	mutex_init(&s->seize_lock, RANK_SUPER_SEIZE);
 	mutex_init(&s->install_lock, RANK_SUPER_INSTALL);
 	mutex_init(&s->window_lock, RANK_SUPER_WINDOW);
 	cond_init(&s->window_idle);
@@ -115,6 +116,7 @@ static void super_fini(struct super *s)
 	cond_fini(&s->window_idle);
 	mutex_fini(&s->window_lock);
 	mutex_fini(&s->install_lock);
+	mutex_fini(&s->seize_lock);
 }
 
 static int signals_fd(sigset_t *old)

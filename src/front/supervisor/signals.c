@@ -203,7 +203,7 @@ long super_sigprocmask(struct super_call *c)
 		if (super_copy_out(c, super_arg(c, 2), &blocked, sizeof(blocked)))
 			return -EFAULT;
 	}
-	return super_call_in_stop(c, 0, mask_in_stop, &m);
+	return super_call_in_stop(c, &(struct super_in_stop){ .fn = mask_in_stop, .ctx = &m });
 }
 
 static void open_stopped(pid_t tid)
@@ -216,12 +216,16 @@ static void open_stopped(pid_t tid)
 	}
 }
 
-static int open_thread(void *ctx, pid_t tid)
+/* Not the caller, which cannot stop while its call is unanswered: it is opened on its way back. */
+static int open_other(void *call, pid_t tid)
 {
+	struct super_call *c = call;
 	uint64_t blocked;
 
-	(void)ctx;
-	if (super_proc_status(tid, "SigBlk", 16, &blocked) || !(blocked & OPEN_SIGNALS) || super_trace_attach(tid, 0))
+	if (tid == (pid_t)c->n->pid || super_proc_status(tid, "SigBlk", 16, &blocked) || !(blocked & OPEN_SIGNALS))
+		return 0;
+	/* It may be stopped by another of our threads, for a call of its own. */
+	if (super_trace_attach_other(c, tid))
 		return 0;
 	if (super_trace_wait() != tid)
 		return 0;
@@ -238,12 +242,6 @@ static void open_in_stop(struct super_call *c, pid_t tid, void *ctx)
 	mask_in_stop(c, tid, &none);
 }
 
-/* The caller itself cannot stop while its call is unanswered: it is opened on its way back. */
-static int open_other(void *ctx, pid_t tid)
-{
-	return tid == *(pid_t *)ctx ? 0 : open_thread(NULL, tid);
-}
-
 long super_signals_mmap(struct super_call *c)
 {
 	struct super_proc *p = super_call_proc(c);
@@ -257,9 +255,9 @@ long super_signals_mmap(struct super_call *c)
 		if (c->s->tracer)
 			super_tracer_others(c, open_stopped);
 		else if (c->s->inject)
-			super_proc_threads(p->tgid, open_other, &tid);
+			super_proc_threads(p->tgid, open_other, c);
 	}
 	if (c->s->inject && super_proc_status(tid, "SigBlk", 16, &blocked) == 0 && (blocked & OPEN_SIGNALS))
-		return super_call_in_stop(c, SUPER_CONTINUE, open_in_stop, NULL);
+		return super_call_in_stop(c, &(struct super_in_stop){ .val = SUPER_CONTINUE, .fn = open_in_stop });
 	return SUPER_CONTINUE;
 }

@@ -13,6 +13,11 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef ERESTARTNOINTR
+#define ERESTARTNOINTR 513 /* of the kernel's: on the way back from a stop, the call is made again */
+#endif
 
 int super_trace_attach(pid_t tid, unsigned long options)
 {
@@ -25,6 +30,51 @@ int super_trace_attach(pid_t tid, unsigned long options)
 		return rc;
 	}
 	return 0;
+}
+
+/* 1 one of our threads; 0 nobody; -1 somebody else */
+static int traced_by(pid_t tid)
+{
+	uint64_t tracer = 0;
+	char path[64];
+
+	if (super_proc_status(tid, "TracerPid", 10, &tracer) || tracer == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/task/%u", (unsigned)tracer);
+	return access(path, F_OK) == 0 ? 1 : -1;
+}
+
+static int seize(struct super *s, pid_t tid)
+{
+	SCOPED_LOCK(&s->seize_lock);
+	return super_trace_attach(tid, 0);
+}
+
+int super_trace_attach_other(struct super_call *c, pid_t tid)
+{
+	bool let_go = false; /* maybe since the last try: once more */
+	int by, rc;
+
+	while ((rc = seize(c->s, tid)) == -EPERM) {
+		by = traced_by(tid);
+		if (by < 0 || (by == 0 && let_go) || !super_call_valid(c))
+			break;
+		let_go = by == 0;
+		if (by)
+			usleep(100);
+	}
+	return rc;
+}
+
+bool super_trace_again(struct super_call *c)
+{
+	if (traced_by((pid_t)c->n->pid) <= 0)
+		return false;
+	/* Whoever seized it has asked it to stop. */
+	mutex_lock(&c->s->seize_lock);
+	mutex_unlock(&c->s->seize_lock);
+	super_call_send(c, -ERESTARTNOINTR);
+	return true;
 }
 
 pid_t super_trace_wait(void)
@@ -161,20 +211,27 @@ long super_trace_call(pid_t tid, long nr, const uint64_t args[6])
 	return (long)r.rax;
 }
 
-long super_call_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx)
+long super_call_in_stop(struct super_call *c, const struct super_in_stop *s)
 {
 	pid_t tid = (pid_t)c->n->pid;
+	int rc;
 
-	if (c->s->inject && c->s->tracer)
-		return super_tracer_in_stop(c, val, fn, ctx);
-	if (!c->s->inject || super_trace_attach(tid, 0))
+	if (!c->s->inject)
 		return SUPER_CONTINUE;
+	if (c->s->tracer) {
+		rc = s->before ? s->before(c, s->ctx) : 0;
+		return rc ? rc : super_tracer_in_stop(c, s->val, s->fn, s->ctx);
+	}
+	rc = super_trace_attach(tid, 0);
+	if (rc)
+		return rc == -EPERM && s->val != SUPER_CONTINUE && super_trace_again(c) ? SUPER_DONE : SUPER_CONTINUE;
+	rc = s->before ? s->before(c, s->ctx) : 0;
 	/* Once the answer is taken, it is the caller that was seized, not one that has got its number since. */
-	bool taken = super_call_send(c, val) == 0;
+	bool taken = super_call_send(c, rc ? rc : s->val) == 0;
 
 	if (super_trace_wait() == tid) {
-		if (taken)
-			fn(c, tid, ctx);
+		if (taken && !rc)
+			s->fn(c, tid, s->ctx);
 		super_trace_detach(tid, 0);
 	}
 	return SUPER_DONE;

@@ -841,6 +841,46 @@ static void case_stuckopen(void)
 	CHECK(!atomic_load(server.stuck) || (waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL));
 }
 
+static atomic_bool mapped;
+
+/* With everything blocked, so that the first mapping of a device has to open it. */
+static void *goes_around(void *arg)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	while (!atomic_load(&mapped)) {
+		CHECK(pthread_sigmask(SIG_SETMASK, &all, NULL) == 0);
+		CHECK(chdir("/sys/bus/toy/devices") == 0);
+		CHECK(access("0000:00:01.0/value", F_OK) == 0);
+	}
+	return arg;
+}
+
+/* The first mapping of a device stops the other threads, whatever they are doing: their calls are answered all the same. */
+static void case_firstmap(void)
+{
+	int fd = open_echo(), status;
+
+	for (int i = 0; i < 100; i++) {
+		if (fork() == 0) {
+			pthread_t t[3];
+			void *m;
+
+			for (int k = 0; k < 3; k++)
+				CHECK(pthread_create(&t[k], NULL, goes_around, NULL) == 0);
+			usleep((useconds_t)i * 10);
+			m = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, TOY_TRAP);
+			CHECK(m != MAP_FAILED);
+			atomic_store(&mapped, true);
+			for (int k = 0; k < 3; k++)
+				pthread_join(t[k], NULL);
+			_exit(0);
+		}
+		CHECK(wait(&status) > 0 && status == 0);
+	}
+}
+
 /* What survives an exec, and what does not. */
 static void case_exec(void)
 {
@@ -1008,6 +1048,7 @@ int main(int argc, char **argv)
 		CASE(manyevents),
 		CASE(fuse),
 		CASE(stuckopen),
+		CASE(firstmap),
 		CASE(region),
 		CASE(mapped),
 		CASE(exec),

@@ -607,6 +607,7 @@ PROG(storm)
 PROG(stall)
 PROG(memory)
 PROG(fuse)
+PROG(firstmap)
 PROG(exec)
 PROG(region)
 PROG(mapped)
@@ -627,7 +628,8 @@ static void test_without(void **state)
 		const char *name;
 	} cases[] = {
 		{ SUPER_WITHOUT_GETFD, "events" }, { SUPER_WITHOUT_GETFD, "ioctl" },
-		{ SUPER_WITHOUT_GETFD, "manyevents" }, { SUPER_WITHOUT_NOTIFY, "stuckopen" }, { SUPER_WITHOUT_PROCMAP, "mmio" },
+		{ SUPER_WITHOUT_GETFD, "manyevents" }, { SUPER_WITHOUT_NOTIFY, "stuckopen" },
+		{ SUPER_WITHOUT_NOTIFY, "firstmap" }, { SUPER_WITHOUT_PROCMAP, "mmio" },
 		{ SUPER_WITHOUT_PROCMAP, "memory" }, { SUPER_WITHOUT_MEM, "ioctl" }, { SUPER_WITHOUT_MEM, "memory" },
 		{ SUPER_WITHOUT_INJECT, "ioctl" }, { SUPER_WITHOUT_INJECT, "nommio" },
 		{ SUPER_WITHOUT_GETFD, "poll" }, { SUPER_WITHOUT_NOTIFY, "poll" },
@@ -709,7 +711,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(status), TEST(shell), TEST(files), TEST(ioctl), TEST(events), TEST(release), TEST(dup), TEST(lowfd), TEST(poll),
 		TEST(rw), TEST(cwd), TEST(exec), TEST(mmio), TEST(blocked), TEST(handlers), TEST(masked), TEST(threads),
-		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(region), TEST(mapped),
+		TEST(fork), TEST(storm), TEST(stall), TEST(memory), TEST(fuse), TEST(firstmap), TEST(region), TEST(mapped),
 		TEST(kill), TEST(redirect), TEST(without),
 		TEST(descendants), TEST(death), TEST(guard), TEST(inherited), TEST(fuzz),
 	};
