@@ -71,6 +71,7 @@ int iommu_domain_take(struct iommu *iommu, enum iommu_domain_kind kind, const st
 	dom->parent = NULL;
 	/* Of a nested one a write always shows: in the guest's table. */
 	atomic_store(&dom->tracking, kind == IOMMU_NESTED);
+	atomic_store(&dom->tracked, false);
 	atomic_store(&dom->is_default, false);
 	atomic_store(&dom->kernel_users, 0);
 	/* Whatever a thread remembers of the last life is void. */
@@ -332,6 +333,7 @@ void iommu_domain_track(struct iommu_domain *dom, bool on)
 	if (on) {
 		mutex_lock(&dom->lock);
 		dom->pt->dirty(dom, 0, UINT64_MAX, &forget);
+		atomic_store(&dom->tracked, true);
 		mutex_unlock(&dom->lock);
 	}
 	atomic_store(&dom->tracking, on);

@@ -233,7 +233,8 @@ void iommu_prefetch(struct iommu_domain *dom, iova_t iova);
 void iommu_domain_track(struct iommu_domain *dom, bool on);
 bool iommu_domain_tracks(struct iommu_domain *dom);
 /**
- * iommu_domain_dirty - call @fn for each translation that has any of [@start, @last] and was written through
+ * iommu_domain_dirty - call @fn for each translation that has any of [@start, @last] and was written through, or for
+ * several small ones that follow each other
  * @clear: forget it: a write that comes after the return is remembered again
  * Context: as iommu_unmap(); @fn is called with the domain's lock held
  */

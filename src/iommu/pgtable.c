@@ -7,11 +7,16 @@
  * the caller (iommu_pt_recycle() after gate_wait()). A walk that races with an unmap finds the old leaf or
  * nothing, both of which are right until the unmap returns.
  *
+ * What was written through is remembered beside the entries, a bit each: of a leaf, that it was, of a table, that
+ * something below it may have been. Who writes sets them from the leaf upwards, who looks clears them from the root
+ * downwards, so nothing is lost between the two; and where nobody wrote, nobody looks.
+ *
  * How many entries of a table are in use stands in the entry that points to the table: that one is near at hand when
  * its entries are changed, as one line of it covers 16 MiB.
  */
 #include "iommu/priv.h"
 #include <assert.h>
+#include <string.h>
 
 static unsigned level_shift(unsigned level)
 {
@@ -49,6 +54,23 @@ static void pte_count(atomic_ullong *slot, int more)
 	pte_store(slot, atomic_load_explicit(slot, memory_order_relaxed) + IOMMU_PTE_USED * (uint64_t)(int64_t)more);
 }
 
+static atomic_ullong *dirty_word(struct iommu_node *n, unsigned index)
+{
+	return &n->dirty[index / 64];
+}
+
+static bool dirty_get(struct iommu_node *n, unsigned index)
+{
+	return atomic_load_explicit(dirty_word(n, index), memory_order_relaxed) & BIT64(index % 64);
+}
+
+/* Nearly always it is set already. */
+static void dirty_set(struct iommu_node *n, unsigned index)
+{
+	if (!(atomic_load(dirty_word(n, index)) & BIT64(index % 64)))
+		atomic_fetch_or(dirty_word(n, index), BIT64(index % 64));
+}
+
 /* A node comes back as all zeros, and is found so. */
 static struct iommu_node *node_take(struct iommu_domain *dom)
 {
@@ -63,6 +85,8 @@ void iommu_pt_recycle(struct iommu_domain *dom, struct iommu_node *nodes)
 
 		nodes = n->next;
 		n->next = NULL;
+		if (dom->tracked)
+			memset(n->dirty, 0, sizeof(n->dirty));
 		slab_free(&dom->nodes, n);
 	}
 }
@@ -115,6 +139,8 @@ static int map_node(struct pt_map *m, atomic_ullong *table, unsigned level, iova
 		if (leaf_fits(m, level, iova, end)) {
 			if (e)
 				return -EEXIST;
+			if (m->dom->tracked) /* what was here before does not count */
+				atomic_fetch_and(dirty_word(n, level_index(iova, level)), ~BIT64(level_index(iova, level) % 64));
 			pte_store(slot, (m->range->phys + m->done) | m->range->prot | IOMMU_PTE_LEAF);
 			pte_count(table, 1);
 			m->done += end - iova + 1;
@@ -193,97 +219,141 @@ static int radix_map(struct iommu_domain *dom, const struct iommu_leaf *range, s
 	return rc;
 }
 
-/* The leaf that @iova is in; NULL: none. *@e: what was in it */
-static atomic_ullong *find_leaf(struct iommu_domain *dom, iova_t iova, uint64_t *e, unsigned *level)
-{
-	*e = pte_load(&dom->root);
-	if (iova > dom->last)
-		return NULL;
-	for (*level = dom->top; *e; --*level) {
-		atomic_ullong *slot = &pte_node(*e)->e[level_index(iova, *level)];
+/* The way from the root to a leaf. */
+struct path {
+	struct iommu_node *node[IOMMU_PT_LEVELS]; /* by level */
+	unsigned level;                           /* of the leaf */
+	uint64_t e;                               /* the leaf */
+};
 
-		*e = pte_load(slot);
-		if (*e & IOMMU_PTE_LEAF)
-			return slot;
+static bool find_leaf(struct iommu_domain *dom, iova_t iova, struct path *p)
+{
+	p->e = pte_load(&dom->root);
+	if (iova > dom->last)
+		return false;
+	for (p->level = dom->top; p->e; p->level--) {
+		struct iommu_node *n = pte_node(p->e);
+
+		p->node[p->level] = n;
+		p->e = pte_load(&n->e[level_index(iova, p->level)]);
+		if (p->e & IOMMU_PTE_LEAF)
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-static void leaf_set(struct iommu_leaf *out, iova_t iova, uint64_t e, unsigned level)
+static void leaf_set(struct iommu_leaf *out, iova_t iova, const struct path *p)
 {
-	out->size = BIT64(level_shift(level));
+	out->size = BIT64(level_shift(p->level));
 	out->base = iova & ~(out->size - 1);
-	out->phys = e & IOMMU_PTE_ADDR;
-	out->prot = e & (IOMMU_PTE_READ | IOMMU_PTE_WRITE);
-	out->dirty = e & IOMMU_PTE_DIRTY;
+	out->phys = p->e & IOMMU_PTE_ADDR;
+	out->prot = p->e & (IOMMU_PTE_READ | IOMMU_PTE_WRITE);
 }
 
 static bool radix_walk(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
-	unsigned level;
-	uint64_t e;
+	struct path p;
 
-	if (!find_leaf(dom, iova, &e, &level))
+	if (!find_leaf(dom, iova, &p))
 		return false;
-	leaf_set(out, iova, e, level);
+	leaf_set(out, iova, &p);
+	out->dirty = dom->tracked && dirty_get(p.node[p.level], level_index(iova, p.level));
 	return true;
 }
 
 static bool radix_mark(struct iommu_domain *dom, iova_t iova, struct iommu_leaf *out)
 {
-	unsigned level;
-	uint64_t e;
-	atomic_ullong *slot = find_leaf(dom, iova, &e, &level);
+	struct path p;
 
-	if (!slot)
+	if (!find_leaf(dom, iova, &p))
 		return false;
-	/* Only a leaf that is still there: an unmap leaves nothing behind. */
-	while ((e & IOMMU_PTE_WRITE) && !(e & IOMMU_PTE_DIRTY)) {
-		unsigned long long was = e;
-
-		if (atomic_compare_exchange_weak(slot, &was, e | IOMMU_PTE_DIRTY))
-			was |= IOMMU_PTE_DIRTY;
-		e = was;
-		if (!(e & IOMMU_PTE_LEAF))
-			return false;
-	}
-	leaf_set(out, iova, e, level);
+	leaf_set(out, iova, &p);
+	out->dirty = p.e & IOMMU_PTE_WRITE;
+	for (unsigned level = p.level; out->dirty && level <= dom->top; level++)
+		dirty_set(p.node[level], level_index(iova, level));
 	return true;
 }
 
-/* [@iova, @last] lies inside what the table spans. */
-static bool dirty_node(const struct iommu_dirty_look *look, uint64_t table, unsigned level, iova_t iova, iova_t last)
+/* Runs of leaves of the lowest level, by their bits: those of one word, the first of which is at @base */
+static void tell_runs(const struct iommu_dirty_look *look, uint64_t bits, iova_t base)
 {
-	const iova_t span_mask = BIT64(level_shift(level)) - 1;
-	struct iommu_node *n = pte_node(table);
-	bool cleared = false;
+	while (look->fn && bits) {
+		unsigned from = (unsigned)__builtin_ctzll(bits);
+		uint64_t rest = bits >> from;
+		unsigned n = ~rest ? (unsigned)__builtin_ctzll(~rest) : 64;
 
-	for (;;) {
-		iova_t end = MIN(last, iova | span_mask);
-		atomic_ullong *slot = &n->e[level_index(iova, level)];
-		uint64_t e = pte_load(slot);
-
-		if ((e & IOMMU_PTE_LEAF) && (e & IOMMU_PTE_DIRTY)) {
-			if (look->clear) {
-				atomic_fetch_and(slot, ~IOMMU_PTE_DIRTY);
-				cleared = true;
-			}
-			if (look->fn)
-				look->fn(look->ctx, iova & ~span_mask, span_mask + 1);
-		} else if (e && !(e & IOMMU_PTE_LEAF)) {
-			cleared |= dirty_node(look, e, level - 1, iova, end);
-		}
-		if (end == last)
-			return cleared;
-		iova = end + 1;
+		look->fn(look->ctx, base + ((iova_t)from << UVFIO_PAGE_SHIFT), (uint64_t)n << UVFIO_PAGE_SHIFT);
+		bits = n + from >= 64 ? 0 : bits & (UINT64_MAX << (n + from));
 	}
+}
+
+/* The bits of a node's entries [@from, @to], in one word; those of tables that are not covered whole stay */
+static uint64_t take_bits(const struct iommu_dirty_look *look, struct iommu_node *n, unsigned from, unsigned to,
+			  uint64_t keep)
+{
+	const uint64_t mask = (UINT64_MAX << from % 64) & (UINT64_MAX >> (63 - to % 64));
+	uint64_t bits = atomic_load(dirty_word(n, from)) & mask;
+
+	if (look->clear && (bits & ~keep))
+		bits &= atomic_fetch_and(dirty_word(n, from), ~(bits & ~keep));
+	return bits;
+}
+
+static bool dirty_node(const struct iommu_dirty_look *look, struct iommu_node *n, unsigned level, iova_t iova, iova_t last);
+
+/* What the entry that leads to @base has to tell: it is a large leaf, or a table. */
+static void dirty_entry(const struct iommu_dirty_look *look, struct iommu_node *n, unsigned level, iova_t base,
+			iova_t iova, iova_t last)
+{
+	const iova_t mask = BIT64(level_shift(level)) - 1;
+	const unsigned index = level_index(base, level);
+	const uint64_t e = pte_load(&n->e[index]);
+
+	if (!(e & IOMMU_PTE_LEAF)) {
+		if (e)
+			dirty_node(look, pte_node(e), level - 1, MAX(iova, base), MIN(last, base | mask));
+		return;
+	}
+	if (look->clear) /* it may have been kept as if it were a table */
+		atomic_fetch_and(dirty_word(n, index), ~BIT64(index % 64));
+	if (look->fn)
+		look->fn(look->ctx, base, mask + 1);
+}
+
+/* [@iova, @last] lies inside what the table spans; only what has a bit is looked at. Returns whether anything had one */
+static bool dirty_node(const struct iommu_dirty_look *look, struct iommu_node *n, unsigned level, iova_t iova, iova_t last)
+{
+	const iova_t mask = BIT64(level_shift(level)) - 1;
+	const unsigned first = level_index(iova, level), end = level_index(last, level);
+	const iova_t table = (iova & ~mask) - ((iova_t)first << level_shift(level)); /* where entry 0 leads to */
+	bool found = false;
+
+	for (unsigned from = first; from <= end; from = (from | 63) + 1) {
+		const unsigned to = MIN(end, from | 63);
+		const iova_t base = table + ((iova_t)(from & ~63u) << level_shift(level));
+		uint64_t keep = 0, bits;
+
+		/* Of a table that only a part is asked of, something may be left. */
+		if (from == first && (iova & mask))
+			keep |= BIT64(first % 64);
+		if (to == end && (last & mask) != mask)
+			keep |= BIT64(end % 64);
+		bits = take_bits(look, n, from, to, level ? keep : 0);
+		found |= bits != 0;
+		if (!level)
+			tell_runs(look, bits, base);
+		for (; level && bits; bits &= bits - 1)
+			dirty_entry(look, n, level, base + ((iova_t)__builtin_ctzll(bits) << level_shift(level)), iova, last);
+	}
+	return found;
 }
 
 static bool radix_dirty(struct iommu_domain *dom, iova_t start, iova_t last, const struct iommu_dirty_look *look)
 {
 	uint64_t root = pte_load(&dom->root);
 
-	return root && start <= dom->last && dirty_node(look, root, dom->top, start, MIN(last, dom->last));
+	return root && start <= dom->last &&
+	       dirty_node(look, pte_node(root), dom->top, start, MIN(last, dom->last)) && look->clear;
 }
 
 static void radix_prefetch(struct iommu_domain *dom, iova_t iova)

@@ -23,6 +23,7 @@
 
 #define IOMMU_PT_BITS 9
 #define IOMMU_PT_SIZE (1u << IOMMU_PT_BITS)
+#define IOMMU_PT_LEVELS 6 /* 64 bits */
 
 /*
  * Low bits of an entry; 0: nothing here. Leaves hold a phys_t above them, tables the address of a node and, above that,
@@ -31,7 +32,6 @@
 #define IOMMU_PTE_READ  MEM_READ
 #define IOMMU_PTE_WRITE MEM_WRITE
 #define IOMMU_PTE_LEAF  BIT64(2)
-#define IOMMU_PTE_DIRTY BIT64(3) /* of a leaf: written through, while somebody wants to know */
 #define IOMMU_PTE_ADDR  (~0xfffull)
 #define IOMMU_PTE_NODE  (BIT64(52) - 1)
 #define IOMMU_PTE_USED  BIT64(52) /* one entry */
@@ -39,6 +39,7 @@
 /* One table. A node with no entry in use is all zeros, so a free one needs no clearing. */
 struct iommu_node {
 	atomic_ullong e[IOMMU_PT_SIZE];
+	atomic_ullong dirty[IOMMU_PT_SIZE / 64]; /* a bit for each entry: written through, while somebody wants to know */
 	struct iommu_node *next;  /* list of nodes taken out */
 };
 
@@ -117,6 +118,7 @@ struct iommu_domain {
 	const struct iommu_fault_ops *fault_ops; /* who answers page requests; NULL: nobody */
 	void *fault_ctx;
 	atomic_bool tracking;                 /* writes mark their leaf; a thread's TLB lets only marked pages be written */
+	atomic_bool tracked;                  /* was so at any time of this life */
 
 	/* A nested domain's tables are a guest's, in the space of its parent, who must outlive it. */
 	struct iommu_domain *parent;          /* [I] NULL: not nested */
