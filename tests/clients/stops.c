@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -166,6 +168,34 @@ static void spawn_storm(void)
 	check(bad == 0, "4 threads spawn 25 programs each");
 }
 
+/* Told of the end of a child by its pidfd, and asking without waiting. @how: waitpid or waitid */
+static bool child_told(bool how)
+{
+	siginfo_t si = { .si_pid = 0 };
+	pid_t pid = fork();
+	struct pollfd p = { .events = POLLIN };
+	int status = 0;
+
+	if (pid == 0)
+		_exit(42);
+	p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (p.fd < 0 || poll(&p, 1, -1) != 1)
+		return false;
+	close(p.fd);
+	if (how)
+		return waitpid(pid, &status, WNOHANG) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 42;
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) == 0 && si.si_pid == pid && si.si_status == 42;
+}
+
+static void children_told(void)
+{
+	bool ok = true;
+
+	for (int i = 0; i < 300 && ok; i++)
+		ok = child_told(i & 1);
+	check(ok, "a child whose pidfd is ready is there for a wait that does not wait, 300 times");
+}
+
 static volatile sig_atomic_t hits;
 
 static void on_usr1(int sig)
@@ -216,6 +246,7 @@ int main(int argc, char **argv)
 	kills();
 	execs();
 	spawn_storm();
+	children_told();
 	signals();
 	return failed;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -39,6 +40,8 @@ enum class {
 	STATAT,   /* ALWAYS, but for (low fd, "", AT_EMPTY_PATH): flags in argument 3 */
 	STATX,    /* the same, flags in argument 2 */
 	EVENTFD,  /* ALWAYS or not at all */
+	NOHANG2,  /* for the tracer: a wait that does not wait, options in argument 2 */
+	NOHANG3,  /* in 3 */
 	NCLASSES
 };
 
@@ -54,27 +57,28 @@ static const struct {
 	{ SYS_pread64, FD0_POS },      { SYS_pwrite64, FD0_POS },   { SYS_readv, FD0 },
 	{ SYS_writev, FD0 },           { SYS_access, ALWAYS },      { SYS_dup, FD0 },
 	{ SYS_dup2, FD0_FD1 },         { SYS_sendfile, FD0_FD1 },   { SYS_execve, ALWAYS },
-	{ SYS_fcntl, FD0 },            { SYS_truncate, ALWAYS },    { SYS_ftruncate, FD0 },
-	{ SYS_getcwd, ALWAYS },        { SYS_chdir, ALWAYS },       { SYS_rename, ALWAYS },
-	{ SYS_mkdir, ALWAYS },         { SYS_rmdir, ALWAYS },       { SYS_creat, ALWAYS },
-	{ SYS_link, ALWAYS },          { SYS_unlink, ALWAYS },      { SYS_symlink, ALWAYS },
-	{ SYS_readlink, ALWAYS },      { SYS_chmod, ALWAYS },       { SYS_fchmod, FD0 },
-	{ SYS_chown, ALWAYS },         { SYS_fchown, FD0 },         { SYS_lchown, ALWAYS },
-	{ SYS_utime, ALWAYS },         { SYS_mknod, ALWAYS },       { SYS_statfs, ALWAYS },
-	{ SYS_fstatfs, FD0 },          { SYS_prctl, DUMPABLE },     { SYS_setxattr, ALWAYS },
-	{ SYS_lsetxattr, ALWAYS },     { SYS_getxattr, ALWAYS },    { SYS_lgetxattr, ALWAYS },
-	{ SYS_listxattr, ALWAYS },     { SYS_llistxattr, ALWAYS },  { SYS_removexattr, ALWAYS },
-	{ SYS_lremovexattr, ALWAYS },  { SYS_utimes, ALWAYS },      { SYS_openat, ALWAYS },
-	{ SYS_mkdirat, ALWAYS },       { SYS_mknodat, ALWAYS },     { SYS_fchownat, ALWAYS },
-	{ SYS_futimesat, ALWAYS },     { SYS_newfstatat, STATAT },  { SYS_unlinkat, ALWAYS },
-	{ SYS_renameat, ALWAYS },      { SYS_linkat, ALWAYS },      { SYS_symlinkat, ALWAYS },
-	{ SYS_readlinkat, ALWAYS },    { SYS_fchmodat, ALWAYS },    { SYS_faccessat, ALWAYS },
-	{ SYS_splice, FD0_FD2 },       { SYS_utimensat, ALWAYS },   { SYS_eventfd, EVENTFD },
-	{ SYS_fallocate, FD0 },        { SYS_eventfd2, EVENTFD },   { SYS_dup3, FD0_FD1 },
-	{ SYS_preadv, FD0_POS },       { SYS_pwritev, FD0_POS },    { SYS_renameat2, ALWAYS },
-	{ SYS_execveat, ALWAYS },      { SYS_copy_file_range, FD0_FD2 }, { SYS_preadv2, FD0_POS },
-	{ SYS_pwritev2, FD0_POS },     { SYS_statx, STATX },        { SYS_close_range, UPTO },
-	{ SYS_openat2, ALWAYS },       { SYS_faccessat2, ALWAYS },
+	{ SYS_wait4, NOHANG2 },        { SYS_fcntl, FD0 },          { SYS_truncate, ALWAYS },
+	{ SYS_ftruncate, FD0 },        { SYS_getcwd, ALWAYS },      { SYS_chdir, ALWAYS },
+	{ SYS_rename, ALWAYS },        { SYS_mkdir, ALWAYS },       { SYS_rmdir, ALWAYS },
+	{ SYS_creat, ALWAYS },         { SYS_link, ALWAYS },        { SYS_unlink, ALWAYS },
+	{ SYS_symlink, ALWAYS },       { SYS_readlink, ALWAYS },    { SYS_chmod, ALWAYS },
+	{ SYS_fchmod, FD0 },           { SYS_chown, ALWAYS },       { SYS_fchown, FD0 },
+	{ SYS_lchown, ALWAYS },        { SYS_utime, ALWAYS },       { SYS_mknod, ALWAYS },
+	{ SYS_statfs, ALWAYS },        { SYS_fstatfs, FD0 },        { SYS_prctl, DUMPABLE },
+	{ SYS_setxattr, ALWAYS },      { SYS_lsetxattr, ALWAYS },   { SYS_getxattr, ALWAYS },
+	{ SYS_lgetxattr, ALWAYS },     { SYS_listxattr, ALWAYS },   { SYS_llistxattr, ALWAYS },
+	{ SYS_removexattr, ALWAYS },   { SYS_lremovexattr, ALWAYS }, { SYS_utimes, ALWAYS },
+	{ SYS_waitid, NOHANG3 },       { SYS_openat, ALWAYS },      { SYS_mkdirat, ALWAYS },
+	{ SYS_mknodat, ALWAYS },       { SYS_fchownat, ALWAYS },    { SYS_futimesat, ALWAYS },
+	{ SYS_newfstatat, STATAT },    { SYS_unlinkat, ALWAYS },    { SYS_renameat, ALWAYS },
+	{ SYS_linkat, ALWAYS },        { SYS_symlinkat, ALWAYS },   { SYS_readlinkat, ALWAYS },
+	{ SYS_fchmodat, ALWAYS },      { SYS_faccessat, ALWAYS },   { SYS_splice, FD0_FD2 },
+	{ SYS_utimensat, ALWAYS },     { SYS_eventfd, EVENTFD },    { SYS_fallocate, FD0 },
+	{ SYS_eventfd2, EVENTFD },     { SYS_dup3, FD0_FD1 },       { SYS_preadv, FD0_POS },
+	{ SYS_pwritev, FD0_POS },      { SYS_renameat2, ALWAYS },   { SYS_execveat, ALWAYS },
+	{ SYS_copy_file_range, FD0_FD2 }, { SYS_preadv2, FD0_POS }, { SYS_pwritev2, FD0_POS },
+	{ SYS_statx, STATX },          { SYS_close_range, UPTO },   { SYS_openat2, ALWAYS },
+	{ SYS_faccessat2, ALWAYS },
 };
 
 /* ---- a small assembler: jumps to labels, resolved when all is written ---- */
@@ -88,6 +92,7 @@ struct as {
 	unsigned next_label;
 	unsigned short at[LABELS];
 	unsigned fd_base;
+	bool eventfds, trace;
 };
 
 static void emit(struct as *a, unsigned code, uint32_t k, uint8_t jt, uint8_t jf)
@@ -146,6 +151,15 @@ static void test_fd(struct as *a, unsigned i)
 	label(a, no);
 }
 
+/* When the end of a child is told to its tracer first, a wait that does not wait has to come after that (tracer.c). */
+static void test_nohang(struct as *a, unsigned options)
+{
+	if (!a->trace)
+		return;
+	load(a, ARG_LO(options));
+	jump_if(a, BPF_JSET, WNOHANG, L_NOTIFY);
+}
+
 /* NOTIFY unless this is (low fd, "", AT_EMPTY_PATH): glibc's fstat, which every program makes for every file. */
 static void test_stat(struct as *a, unsigned flags)
 {
@@ -156,7 +170,7 @@ static void test_stat(struct as *a, unsigned flags)
 	jump(a, L_ALLOW);
 }
 
-static void emit_class(struct as *a, enum class c, bool eventfds)
+static void emit_class(struct as *a, enum class c)
 {
 	label(a, c);
 	switch (c) {
@@ -214,8 +228,12 @@ static void emit_class(struct as *a, enum class c, bool eventfds)
 		test_stat(a, 2);
 		return;
 	case EVENTFD:
-		jump(a, eventfds ? L_NOTIFY : L_ALLOW);
+		jump(a, a->eventfds ? L_NOTIFY : L_ALLOW);
 		return;
+	case NOHANG2:
+	case NOHANG3:
+		test_nohang(a, c == NOHANG2 ? 2 : 3);
+		break;
 	case NCLASSES:
 		return;
 	}
@@ -241,7 +259,7 @@ static void emit_search(struct as *a, unsigned lo, unsigned hi)
 }
 
 /* Calls made from the stub's text are its own business, but for its RPC. */
-static void emit_notify(struct as *a, bool trace)
+static void emit_notify(struct as *a)
 {
 	unsigned notify = a->next_label++;
 
@@ -256,7 +274,7 @@ static void emit_notify(struct as *a, bool trace)
 	load(a, ARG_LO(0));
 	jump_unless(a, BPF_JEQ, (uint32_t)STUB_RPC_FD, L_ALLOW);
 	label(a, notify);
-	emit(a, BPF_RET | BPF_K, trace ? SECCOMP_RET_TRACE : SECCOMP_RET_USER_NOTIF, 0, 0);
+	emit(a, BPF_RET | BPF_K, a->trace ? SECCOMP_RET_TRACE : SECCOMP_RET_USER_NOTIF, 0, 0);
 	label(a, L_ALLOW);
 	emit(a, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 	label(a, L_ENOSYS);
@@ -265,7 +283,7 @@ static void emit_notify(struct as *a, bool trace)
 
 unsigned super_filter_build(unsigned fd_base, bool eventfds, bool trace, struct sock_filter *prog)
 {
-	struct as a = { .prog = prog, .next_label = L_FREE, .fd_base = fd_base };
+	struct as a = { .prog = prog, .next_label = L_FREE, .fd_base = fd_base, .eventfds = eventfds, .trace = trace };
 
 	load(&a, offsetof(struct seccomp_data, arch));
 	jump_unless(&a, BPF_JEQ, AUDIT_ARCH_X86_64, L_ENOSYS);
@@ -273,8 +291,8 @@ unsigned super_filter_build(unsigned fd_base, bool eventfds, bool trace, struct 
 	jump_if(&a, BPF_JGE, 0x40000000u, L_ENOSYS);
 	emit_search(&a, 0, ARRAY_SIZE(table));
 	for (unsigned c = 0; c < NCLASSES; c++)
-		emit_class(&a, (enum class)c, eventfds);
-	emit_notify(&a, trace);
+		emit_class(&a, (enum class)c);
+	emit_notify(&a);
 	resolve(&a);
 	return a.n;
 }

@@ -165,6 +165,15 @@ static void dies(struct super_tracer *tr, pid_t tid)
 	ptrace(PTRACE_CONT, tid, 0, 0);
 }
 
+/* News of one that is not waited for. */
+static void put_aside(struct super_tracer *tr, pid_t tid, int status)
+{
+	if (status >> 16 == PTRACE_EVENT_EXIT)
+		dies(tr, tid);
+	else
+		defer(tr, tid, status);
+}
+
 /* Its next stop; what others do is put aside. 0: it sleeps, and will go on sleeping */
 static pid_t next_of(struct super_tracer *tr, pid_t tid, int *status)
 {
@@ -175,10 +184,8 @@ static pid_t next_of(struct super_tracer *tr, pid_t tid, int *status)
 			return tid;
 		if (got < 0 && errno != EINTR)
 			return -1;
-		if (got > 0 && *status >> 16 == PTRACE_EVENT_EXIT)
-			dies(tr, got);
-		else if (got > 0)
-			defer(tr, got, *status);
+		if (got > 0)
+			put_aside(tr, got, *status);
 		if (super_patience_over(&tr->patience))
 			return 0;
 	}
@@ -428,6 +435,23 @@ void super_tracer_redirect(struct super_call *c)
 
 /* ---- stops ---- */
 
+/*
+ * The kernel tells the end of a process to its tracer, and only then to its parent; but a pidfd is ready at once. So who
+ * is told by that, and asks without waiting, would be told that there is nobody (WNOHANG: 0). All ends that there
+ * are by now are taken first.
+ */
+static bool asks_for_children(struct super_tracer *tr, long nr)
+{
+	int status;
+	pid_t tid;
+
+	if (nr != SYS_wait4 && nr != SYS_waitid)
+		return false;
+	while ((tid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG)) > 0)
+		put_aside(tr, tid, status);
+	return true;
+}
+
 static void call_stopped(struct super_tracer *tr, struct tracee *t)
 {
 	struct __ptrace_syscall_info info;
@@ -440,6 +464,10 @@ static void call_stopped(struct super_tracer *tr, struct tracee *t)
 	}
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, t->r.tid, sizeof(info), &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_SECCOMP)
 		return; /* it is being killed */
+	if (asks_for_children(tr, (long)info.seccomp.nr)) {
+		resume(t, 0);
+		return;
+	}
 	j = calloc(1, sizeof(*j));
 	if (!j) {
 		skip_call(t->r.tid);
