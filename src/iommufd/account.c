@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Locked pages are counted by user, over all processes and contexts, or in the process (OPTION RLIMIT_MODE), or not at
- * all for who may lock any amount. A user is known for as long as something is pinned for him.
+ * all for who may lock any amount. What is pinned for a process is counted in any case, for all to see (VmPin). A user
+ * is known for as long as something is pinned for him.
  */
 #include "iommufd/account.h"
 #include "base/lock.h"
@@ -85,7 +86,7 @@ static int charge_user(struct iommufd_user *u, struct mm *mm, uint64_t pages)
 	return 0;
 }
 
-int iommufd_charge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages)
+static int charge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages)
 {
 	switch (how) {
 	case IOMMUFD_CHARGE_USER:
@@ -98,10 +99,20 @@ int iommufd_charge(enum iommufd_charge how, struct iommufd_user *user, struct mm
 	return 0;
 }
 
+int iommufd_charge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages)
+{
+	int rc = charge(how, user, mm, pages);
+
+	if (rc == 0)
+		atomic_fetch_add(&mm->pinned_pages, (long long)pages);
+	return rc;
+}
+
 void iommufd_uncharge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages)
 {
 	if (how == IOMMUFD_CHARGE_USER)
 		atomic_fetch_sub(&user->locked, pages);
 	else if (how == IOMMUFD_CHARGE_MM)
 		mm_uncharge(mm, pages);
+	atomic_fetch_sub(&mm->pinned_pages, (long long)pages);
 }

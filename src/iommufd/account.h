@@ -21,7 +21,7 @@ void iommufd_account_destroy(struct iommufd_account *a); /* NULL is fine */
 struct iommufd_user *iommufd_user_get(struct iommufd_account *a, struct mm *mm);
 void iommufd_user_put(struct iommufd_account *a, struct iommufd_user *user); /* NULL is fine */
 
-/** iommufd_charge - @pages more, within @mm's RLIMIT_MEMLOCK. 0; -ENOMEM nothing charged */
+/** iommufd_charge - @pages more, within @mm's RLIMIT_MEMLOCK, and in its VmPin. 0; -ENOMEM nothing charged */
 int iommufd_charge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages);
 void iommufd_uncharge(enum iommufd_charge how, struct iommufd_user *user, struct mm *mm, uint64_t pages);
 

@@ -612,6 +612,16 @@ bool iommufd_pages_movable(const struct iommufd_pages *p)
 	return p->file;
 }
 
+/*
+ * As a user's pages are also those of a process, they are charged to the same user once more, before the former charge
+ * goes. What is not charged stays where it is seen, in VmPin of the former process; when it is unpinned it is taken from
+ * that of the new one (30:IFD-098).
+ */
+static bool recharge(const struct iommufd_pages *p, const struct iommufd_user *user, const struct mm *mm)
+{
+	return p->how != IOMMUFD_CHARGE_NONE && (p->mm != mm || p->user != user);
+}
+
 int iommufd_pages_move_begin(struct iommufd_pages *p, struct task *t)
 {
 	struct iommufd_user *user = NULL;
@@ -624,7 +634,7 @@ int iommufd_pages_move_begin(struct iommufd_pages *p, struct task *t)
 		if (!user)
 			return -ENOMEM;
 	}
-	p->recharged = p->how == IOMMUFD_CHARGE_USER ? user != p->user : p->mm != t->mm;
+	p->recharged = recharge(p, user, t->mm);
 	rc = p->recharged ? iommufd_charge(p->how, user, t->mm, p->charged) : 0;
 	if (rc) {
 		iommufd_user_put(p->fd->account, user);

@@ -88,6 +88,7 @@ struct mm {
 	const struct mm_ops *ops;
 	struct ref ref;
 	atomic_ullong locked_pages; /* pages charged to this address space, as VmLck (spec 10, 4.4) */
+	atomic_llong pinned_pages;  /* held for its contexts of iommufd, as VmPin (spec 30, 4.11) */
 	pid_t tgid;                 /* whose it was when it was made; for messages */
 	uid_t uid;                  /* the user then, whose locked memory is counted as one */
 	char comm[16];
