@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Locked memory: what a mapping behind an IOMMU costs its program, and when it is given back. Spec: 10, 4.4. */
 #include "abi.h"
+#include "process.h"
 #include <sys/resource.h>
 
 #define PAGE 4096ull
@@ -61,6 +62,24 @@ TEST(capability, "10:LCK-01", "whoever has CAP_IPC_LOCK at the time of MAP is no
 	EXPECT_ERR(ENOMEM, map_dma(s.container, memory(1), 0x20000, PAGE, RW));
 	EXPECT_OK(unmap_dma(s.container, 0x10000, 4 * PAGE, NULL));
 	EXPECT_OK(map_dma(s.container, memory(1), 0x20000, PAGE, RW));
+}
+
+TEST(shown, "10:LCK-02", "VmLck of a program has a page for each mapping of it")
+{
+	struct setup s = open_device(EDU);
+	char *p = memory(2);
+	long was;
+
+	need_status();
+	was = status_pages(getpid(), "VmLck");
+	EXPECT_OK(map_dma(s.container, p, 0x10000, 2 * PAGE, RW));
+	EXPECT_OK(map_dma(s.container, p, 0x20000, PAGE, RW));
+	EXPECT_EQ(was + 3, status_pages(getpid(), "VmLck"));
+	EXPECT_EQ(0, status_pages(getpid(), "VmPin"));
+	EXPECT_OK(unmap_dma(s.container, 0x10000, 2 * PAGE, NULL));
+	EXPECT_EQ(was + 1, status_pages(getpid(), "VmLck"));
+	EXPECT_OK(unmap_dma(s.container, 0x20000, PAGE, NULL));
+	EXPECT_EQ(was, status_pages(getpid(), "VmLck"));
 }
 
 TEST(twice, "10:LCK-02", "a page is charged for each mapping, in one container or in two")

@@ -2,6 +2,7 @@
 /* Whose pages they are that are pinned: by user, by process, and when another process takes them over. */
 #include "mock.h"
 #include "process.h"
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #define BASE MOCK_APERTURE_START
@@ -113,6 +114,148 @@ TEST(taken_over, "30:IFD-099 30:IFD-098", "who takes pages over has them counted
 	EXPECT_ERR(ENOMEM, ioas_map_at(ctx, id, p, 65 * PAGE, iova));
 	EXPECT_OK(ioas_map_at(ctx, id, p, 64 * PAGE, iova));
 	EXPECT_OK(check_refs(fd, p, 64 * PAGE, 1));
+	end();
+	close(file);
+}
+
+/* ---- what is seen of it in /proc/PID/status ---- */
+
+static long pinned(void)
+{
+	return status_pages(getpid(), "VmPin");
+}
+
+static long locked(void)
+{
+	return status_pages(getpid(), "VmLck");
+}
+
+TEST(pinned_shown, "30:IFD-096 30:IFD-097", "VmPin counts what is pinned for a process, once however many domains there are")
+{
+	char *p = ram(8 * PAGE);
+	long was, lock;
+	uint32_t none;
+
+	need_status();
+	begin();
+	was = pinned();
+	lock = locked();
+	none = ioas_alloc(fd);
+	EXPECT_OK(ioas_map_at(fd, none, p, 8 * PAGE, BASE));
+	EXPECT_EQ(was, pinned());
+	mock(fd, none, 0);
+	EXPECT_EQ(was + 8, pinned());
+	mock(fd, none, 0);
+	EXPECT_EQ(was + 8, pinned());
+	EXPECT_OK(ioas_map_at(fd, ioas, p, 3 * PAGE, BASE));
+	EXPECT_EQ(was + 11, pinned());
+	EXPECT_OK(mlock(p, PAGE));
+	EXPECT_EQ(lock + 1, locked());
+	EXPECT_OK(munlock(p, PAGE));
+	EXPECT_OK(ioas_unmap_n(fd, none, BASE, 8 * PAGE));
+	EXPECT_EQ(was + 3, pinned());
+	EXPECT_OK(x_close(fd));
+	EXPECT_EQ(was, pinned());
+	end();
+}
+
+TEST(locked_shown, "30:IFD-094 30:IFD-090", "pages counted by process are in its VmLck too, beside what it has locked itself")
+{
+	char *p = ram(8 * PAGE);
+	long was, lock;
+	uint32_t id;
+	int ctx;
+
+	need_status();
+	begin();
+	was = pinned();
+	lock = locked();
+	ctx = context(true, &id);
+	EXPECT_OK(ioas_map_at(ctx, id, p, 8 * PAGE, BASE));
+	EXPECT_EQ(was + 8, pinned());
+	EXPECT_EQ(lock + 8, locked());
+	EXPECT_OK(mlock(p, 2 * PAGE));
+	EXPECT_EQ(lock + 10, locked());
+	EXPECT_OK(x_close(ctx));
+	EXPECT_EQ(lock + 2, locked());
+	EXPECT_EQ(was, pinned());
+	EXPECT_OK(munlock(p, 2 * PAGE));
+	end();
+}
+
+static pid_t parent;
+static long parent_was;
+
+/* 0: what was the parent's is now shown as this process's; 1: it is still the parent's */
+static int whose_now(void)
+{
+	int rc;
+
+	if (status_pages(parent, "VmPin") != parent_was + 20 || pinned() != 0)
+		return 100;
+	rc = take_over();
+	if (rc)
+		return rc;
+	if (status_pages(parent, "VmPin") == parent_was && pinned() == 20)
+		return 0;
+	return status_pages(parent, "VmPin") == parent_was + 20 && pinned() == 0 ? 1 : 101;
+}
+
+static int twenty_pages_of_a_file(void)
+{
+	int file = memfd_create("x", 0);
+	uint64_t iova = BASE;
+
+	EXPECT_OK(ftruncate(file, 20 * PAGE));
+	parent = getpid();
+	parent_was = pinned();
+	child_ctx = fd;
+	child_limit = 64;
+	EXPECT_OK(ioas_map_file(fd, ioas, file, 0, 20 * PAGE, RW | FIXED, &iova));
+	return file;
+}
+
+TEST(taken_over_shown, "30:IFD-098", "what is taken over is in VmPin of who took it")
+{
+	int file;
+
+	need_status();
+	begin();
+	file = twenty_pages_of_a_file();
+	EXPECT_EQ(0, in_child(whose_now));
+	EXPECT_EQ(parent_was, pinned());
+	end();
+	close(file);
+}
+
+TEST(taken_over_uncounted, "30:IFD-098", "what nobody counts stays in VmPin of who mapped it")
+{
+	int file;
+
+	need_status();
+	begin();
+	if (test_caps(CAPS_ALL)) {
+		end();
+		test_skip("no CAP_IPC_LOCK to be had");
+	}
+	file = twenty_pages_of_a_file();
+	EXPECT_EQ(1, in_child(whose_now));
+	EXPECT_EQ(parent_was + 20, pinned());
+	end();
+	close(file);
+}
+
+TEST(taken_over_twice, "30:IFD-099", "a user's pages count twice for the moment in which they pass from process to process")
+{
+	int file;
+
+	need_processes();
+	begin();
+	file = twenty_pages_of_a_file();
+	child_limit = 39;
+	EXPECT_EQ(ENOMEM, in_child(take_over));
+	child_limit = 40;
+	EXPECT_EQ(0, in_child(take_over));
 	end();
 	close(file);
 }

@@ -5,10 +5,12 @@
  *	A text attribute for reading: its text in a memfd, an ordinary low descriptor too, so that reading costs nothing
  *	and a shell may put it on its standard input.
  *	Anything else: a file of the machine on a high number, whose calls come to us.
- * And /proc/PID/fdinfo/N of such a file, which has lines of its own.
+ * And of the host's /proc what the machine has a say in: /proc/PID/fdinfo/N of such a file, which has lines of its own,
+ * and /proc/PID/status of a process with memory that is locked or pinned for the machine.
  */
 #include "front/supervisor/priv.h"
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -179,6 +181,113 @@ static long open_fdinfo(struct super_call *c, const char *path, int oflags)
 	return give(c, text_file("fdinfo", text, (size_t)n), oflags);
 }
 
+/* ---- /proc/PID/status ---- */
+
+/* /proc/WHO/status or /proc/WHO/task/TID/status: the process, and the file as it is called here. 0: neither */
+static pid_t status_of(struct super_call *c, const char *path, char *real, size_t size)
+{
+	char who[16] = "";
+	int at = 0, end = 0;
+	pid_t pid, name;
+
+	(void)sscanf(path, "/proc/%15[^/]/%n", who, &at);
+	(void)sscanf(path + at, "task/%*u/status%n", &end);
+	if (!at || (strcmp(path + at, "status") != 0 && (!end || path[at + end])))
+		return 0;
+	pid = name = atoi(who);
+	if (strcmp(who, "self") == 0)
+		pid = name = c->proc->tgid;
+	if (strcmp(who, "thread-self") == 0) {
+		pid = c->proc->tgid;
+		name = (pid_t)c->n->pid;
+	}
+	snprintf(real, size, "/proc/%d/%s", name, path + at);
+	return pid;
+}
+
+/* What is counted of a process. False: nothing */
+static bool counts_of(struct super *s, pid_t pid, long long *locked, long long *pinned)
+{
+	struct super_proc *p = super_proc_find(s, pid);
+
+	*locked = *pinned = 0;
+	if (!p)
+		return false;
+	mutex_lock(&p->lock);
+	if (p->mm) {
+		*locked = (long long)atomic_load(&p->mm->mm.locked_pages);
+		*pinned = atomic_load(&p->mm->mm.pinned_pages);
+	}
+	mutex_unlock(&p->lock);
+	super_proc_put(p);
+	return *locked > 0 || *pinned > 0;
+}
+
+/* In another namespace of numbers a process has another number, and it has none here by which we could say which. */
+static bool same_pids(struct super_call *c)
+{
+	struct stat here, there;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/ns/pid", c->n->pid);
+	return stat("/proc/self/ns/pid", &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino;
+}
+
+/* "NAME: 12 kB" becomes that much more. */
+static void add_pages(char *text, size_t size, const char *name, long long pages)
+{
+	char *at = strstr(text, name), *end, number[32];
+	unsigned long long kb;
+	size_t n, rest;
+
+	if (!at || pages <= 0)
+		return;
+	at += strlen(name);
+	kb = strtoull(at, &end, 10) + ((unsigned long long)pages << UVFIO_PAGE_SHIFT >> 10);
+	n = (size_t)snprintf(number, sizeof(number), "%8llu", kb);
+	rest = strlen(end) + 1;
+	if ((size_t)(at - text) + n + rest > size)
+		return;
+	memmove(at + n, end, rest);
+	memcpy(at, number, n);
+}
+
+static long open_status(struct super_call *c, const char *path, int oflags)
+{
+	char real[64], text[16384];
+	long long locked, pinned;
+	ssize_t n;
+	pid_t pid;
+	int fd;
+
+	if (!super_call_proc(c))
+		return -ESRCH;
+	pid = status_of(c, path, real, sizeof(real));
+	if (!pid || (oflags & (O_ACCMODE | O_PATH | O_DIRECTORY)) || !counts_of(c->s, pid, &locked, &pinned))
+		return SUPER_CONTINUE;
+	fd = same_pids(c) ? host_open(real, O_RDONLY) : -1;
+	if (fd < 0)
+		return SUPER_CONTINUE;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0 || n == (ssize_t)sizeof(text) - 1)
+		return SUPER_CONTINUE;
+	text[n] = '\0';
+	add_pages(text, sizeof(text), "\nVmLck:\t", locked);
+	add_pages(text, sizeof(text), "\nVmPin:\t", pinned);
+	return give(c, text_file("status", text, strlen(text)), oflags);
+}
+
+/* A path of /proc that is not the machine's. */
+static long open_proc(struct super_call *c, const char *path, int oflags)
+{
+	const char *name = strrchr(path, '/') + 1;
+
+	if (strstr(path, "/fdinfo/"))
+		return open_fdinfo(c, path, oflags);
+	return strcmp(name, "status") == 0 ? open_status(c, path, oflags) : SUPER_CONTINUE;
+}
+
 /* Does a link of /proc lead to what stands for a file of the machine? A program has no business with it. */
 static bool is_machines(struct super_call *c, const char *link)
 {
@@ -204,8 +313,7 @@ static long open_at(struct super_call *c, int dirfd, uva_t path, int oflags)
 	if (rc == 0 && p.magic && is_machines(c, p.link))
 		return -ENXIO; /* as any file without a name */
 	if (rc == 0)
-		return !p.empty && strncmp(p.text, "/proc/", 6) == 0 && strstr(p.text, "/fdinfo/")
-			? open_fdinfo(c, p.text, oflags) : SUPER_CONTINUE;
+		return !p.empty && strncmp(p.text, "/proc/", 6) == 0 ? open_proc(c, p.text, oflags) : SUPER_CONTINUE;
 	super_files_drain(c->s);
 	rc = tree_stat(c->s->tree, p.text, p.dir || !(oflags & O_NOFOLLOW), &st, real);
 	if (rc == -ENOENT && (oflags & O_CREAT))
