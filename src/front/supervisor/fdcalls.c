@@ -50,6 +50,7 @@ static long plain_rw(struct super_call *c, bool write, enum where w)
 
 	if (rc)
 		return rc;
+	super_files_drain(c->s);
 	if (sf->text)
 		super_call_may_block(c);
 	rc = transfer(sf, t, super_arg(c, 1), super_arg(c, 2), write, w, super_arg(c, 3));
@@ -104,6 +105,7 @@ static long vector_rw(struct super_call *c, bool write, enum where w)
 		if ((int64_t)super_arg(c, 3) == -1)
 			w = AT_POSITION;
 	}
+	super_files_drain(c->s);
 	if (sf->text)
 		super_call_may_block(c);
 	rc = segments(c, sf, t, write, w);
