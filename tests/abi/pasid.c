@@ -1,317 +1,328 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What real DMA does with PASIDs, with page faults and with a guest's own page tables: an edu that says PASIDs and asks for
- * pages (tests/machines/pasid.yaml). The register of its PASID is uvfio's own, so no other kernel has such a device.
- */
-#include "cdev.h"
-#include "nested.h"
+/* PASIDs of real devices: what is said of them, which HWPTs they take, and that DMA with each goes where it is attached. */
+#include "edu.h"
 
-#define NO_PASIDS "0000:00:04.0"
-#define BUFFER    0x40000ull /* edu's */
-#define IOVA      0x200000ull
+#define PLAIN    "0000:00:04.0" /* an edu without PASIDs */
+#define IOAT     "0000:00:05.0" /* 256, and page requests */
+#define NARROW   "0000:00:06.0" /* an edu with 256 */
+#define OUTSIDER "0000:00:07.0" /* has ATS, and is not trusted with it */
 
-static int ctx, device;
-static uint32_t dev_id;
-static volatile uint32_t *bar;
+/* An address space of its own, in an HWPT with @flags: two pages at the same addresses as in all others. */
+struct space {
+	uint32_t ioas, hwpt;
+	struct page from, to;
+};
 
-static void begin(void)
+static struct space space_of(const struct edu *e, uint32_t flags)
 {
-	ctx = iommu_open();
-	device = cdev_take(EDU);
-	EXPECT_OK(cdev_bind_flags(device, ctx, sizeof(struct vfio_device_bind_iommufd), 0, &dev_id));
-	bar = x_mmap(NULL, 0x100000, PROT_READ | PROT_WRITE, MAP_SHARED, device, REGION(0));
-	EXPECT((void *)bar != MAP_FAILED);
-	config_write(device, 4, 2, config_read(device, 4, 2) | 6);
+	struct space s = { .ioas = ioas_alloc(e->ctx), .from = page_at(0x200000), .to = page_at(0x300000) };
+
+	EXPECT_OK(page_map(e->ctx, s.ioas, s.from));
+	EXPECT_OK(page_map(e->ctx, s.ioas, s.to));
+	s.hwpt = paging(e->ctx, e->id, s.ioas, flags, 0);
+	return s;
 }
 
-static int attach_pasid(int fd, uint32_t pasid, uint32_t pt)
+static struct space space(const struct edu *e)
 {
-	struct vfio_device_attach_iommufd_pt a = { .argsz = sizeof(a), .flags = VFIO_DEVICE_ATTACH_PASID, .pt_id = pt,
-						   .pasid = pasid };
-
-	return x_ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
+	return space_of(e, FOR_PASID);
 }
 
-static int detach_pasid(uint32_t pasid)
+/* Does DMA with @pasid use this one? */
+static bool uses(const struct edu *e, uint32_t pasid, struct space s)
 {
-	struct vfio_device_detach_iommufd_pt d = { .argsz = sizeof(d), .flags = VFIO_DEVICE_DETACH_PASID, .pasid = pasid };
-
-	return x_ioctl(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d);
+	return edu_moves(e, pasid, s.from, s.to);
 }
 
-/* An address space with one page at IOVA, which begins with @word; NULL: with none. */
-static uint32_t space_with(uint32_t *page, uint32_t word)
-{
-	uint32_t id = ioas_alloc(ctx);
+/* ---- what is said of them ---- */
 
-	if (page) {
-		page[0] = word;
-		EXPECT_OK(ioas_map_at(ctx, id, page, PAGE, IOVA));
+/* Does the capability of the host's say that @bit of what is enabled is? Without capability: no */
+static bool pasid_enabled(const char *bdf, unsigned bit)
+{
+	uint32_t header = 0, control = 0;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = EXPECT_OK(x_open(path, O_RDONLY));
+	for (unsigned at = 0x100; at; at = header >> 20) {
+		if (x_pread(fd, &header, 4, at) != 4)
+			return false;
+		if ((header & 0xffff) != 0x1b)
+			continue;
+		EXPECT_EQ(2, x_pread(fd, &control, 2, at + 6));
+		return control & bit;
 	}
-	return id;
+	return false;
 }
 
-static void pasid_select(uint32_t pasid)
+static void expect_info(const char *bdf, unsigned bits, bool ats)
 {
-	bar[0xa0 / 4] = pasid;
-	EXPECT_EQ(pasid, bar[0xa0 / 4]);
+	int ctx = iommu_open(), device = cdev_take(bdf);
+	struct iommu_hw_info i = { .size = sizeof(i) };
+	uint64_t want = IOMMU_HW_CAP_DIRTY_TRACKING | (ats ? 0 : IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED) |
+			(pasid_enabled(bdf, 2) ? IOMMU_HW_CAP_PCI_PASID_EXEC : 0) |
+			(pasid_enabled(bdf, 4) ? IOMMU_HW_CAP_PCI_PASID_PRIV : 0);
+
+	EXPECT_OK(cdev_bind_flags(device, ctx, sizeof(struct vfio_device_bind_iommufd), 0, &i.dev_id));
+	EXPECT_OK(x_ioctl(ctx, IOMMU_GET_HW_INFO, &i));
+	EXPECT_EQ(bits, i.out_max_pasid_log2);
+	EXPECT_EQ(want, i.out_capabilities);
 }
 
-/* The word at @iova as the device reads it: into its buffer and out again to @to, which RID 0 reaches at @out */
-static void device_read(uint32_t pasid, uint64_t iova)
+TEST(information, "30:IFD-155", "GET_HW_INFO tells how many PASIDs a function has, and whether it can use ATS")
 {
-	pasid_select(pasid);
-	edu_dma(bar, iova, BUFFER, 4, 0);
+	expect_info(EDU, 20, true);
+	expect_info(PLAIN, 0, false);
+	expect_info(IOAT, 8, true);
+	expect_info(NARROW, 8, false);
+	expect_info(OUTSIDER, 0, false);
 }
 
-static void device_write(uint32_t pasid, uint64_t iova)
+/* ---- DMA ---- */
+
+TEST(spaces, "30:IFD-146 30:IFD-150", "each PASID leads to the address space that is attached to it, one without to nothing")
 {
-	pasid_select(pasid);
-	edu_dma(bar, BUFFER, iova, 4, 1);
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space own = space(&e), first = space(&e), second = space(&e);
+
+	EXPECT(!uses(&e, 1, first));
+	EXPECT_OK(cdev_attach_to(e.device, own.hwpt));
+	EXPECT(!uses(&e, 1, own));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 1, first.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 0xfffff, second.hwpt));
+	EXPECT(uses(&e, 0, own));
+	EXPECT(uses(&e, 1, first));
+	EXPECT(uses(&e, 0xfffff, second));
+	EXPECT(!uses(&e, 2, own) && !uses(&e, 2, first) && !uses(&e, 2, second));
+	EXPECT_OK(cdev_detach_pasid(e.device, 1));
+	EXPECT(!uses(&e, 1, first) && !uses(&e, 1, own));
+	EXPECT(uses(&e, 0xfffff, second));
 }
 
-static volatile uint32_t *seen(void *page)
+TEST(switches, "30:IFD-149", "a second ATTACH with a PASID replaces, and no other PASID notices")
 {
-	return page;
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space own = space(&e), first = space(&e), second = space(&e);
+
+	EXPECT_OK(cdev_attach_to(e.device, own.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 5, first.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 6, first.hwpt));
+	EXPECT(uses(&e, 5, first) && uses(&e, 6, first));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 5, second.hwpt));
+	EXPECT(uses(&e, 5, second) && !uses(&e, 5, first));
+	EXPECT(uses(&e, 6, first) && uses(&e, 0, own));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 5, second.hwpt));
+	EXPECT(uses(&e, 5, second));
+	EXPECT_OK(cdev_attach_to(e.device, second.hwpt));
+	EXPECT(uses(&e, 0, second) && uses(&e, 5, second) && uses(&e, 6, first));
+	EXPECT_OK(cdev_detach_pasid(e.device, 5));
+	EXPECT(uses(&e, 0, second) && !uses(&e, 5, second));
 }
 
-TEST_ON("pasid", spaces, "30:IFD-146 30:IFD-150", "each PASID leads to the address space that is attached to it, none to nothing")
+TEST(independent, "30:IFD-139", "PASIDs are of use without the device's own address space, and outlive it")
 {
-	uint32_t *own = ram(PAGE), *first = ram(PAGE), *second = ram(PAGE), rid, one, two;
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space own = space(&e), other = space(&e);
 
-	begin();
-	rid = paging(ctx, dev_id, space_with(own, 0x11111111), FOR_PASID, 0);
-	one = paging(ctx, dev_id, space_with(first, 0x22222222), FOR_PASID, 0);
-	two = paging(ctx, dev_id, space_with(second, 0x33333333), FOR_PASID, 0);
-	EXPECT_OK(cdev_attach_to(device, rid));
-	EXPECT_OK(attach_pasid(device, 1, one));
-	EXPECT_OK(attach_pasid(device, 77, two));
-	device_read(1, IOVA);
-	device_write(0, IOVA + 4);
-	EXPECT_EQ(0x22222222, seen(own)[1]);
-	device_read(77, IOVA);
-	device_write(1, IOVA + 8);
-	EXPECT_EQ(0x33333333, seen(first)[2]);
-	EXPECT_OK(attach_pasid(device, 77, one)); /* replaces */
-	device_read(77, IOVA);
-	device_write(77, IOVA + 12);
-	EXPECT_EQ(0x22222222, seen(first)[3]);
-	EXPECT_OK(detach_pasid(77));
-	device_write(77, IOVA + 16);
-	device_write(78, IOVA + 16); /* never attached */
-	EXPECT_EQ(0, seen(own)[4] | seen(first)[4] | seen(second)[4]);
-	EXPECT_OK(cdev_detach(device));
-	device_read(1, IOVA); /* of use without the device's own */
-	device_write(1, IOVA + 20);
-	EXPECT_EQ(0x22222222, seen(first)[5]);
-	EXPECT_OK(x_close(device)); /* detaches what is left */
-	EXPECT_OK(x_munmap((void *)bar, 0x100000));
-	EXPECT_OK(destroy(ctx, one));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 7, other.hwpt));
+	EXPECT(uses(&e, 7, other) && !uses(&e, 0, other));
+	EXPECT_OK(cdev_attach_to(e.device, own.hwpt));
+	EXPECT(uses(&e, 7, other) && uses(&e, 0, own));
+	EXPECT_OK(cdev_detach(e.device));
+	EXPECT(uses(&e, 7, other) && !uses(&e, 0, own));
+	EXPECT_OK(cdev_detach_pasid(e.device, 8)); /* never attached: nothing happens */
+	EXPECT(uses(&e, 7, other));
 }
 
-TEST_ON("pasid", without, "30:IFD-148", "a function without PASIDs has none attached")
+TEST(unmapped, "10:UNM-02", "what is unmapped is out of the reach of every PASID")
 {
-	int plain;
-	uint32_t id, pt;
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space s = space(&e);
 
-	begin();
-	plain = cdev_take(NO_PASIDS);
-	EXPECT_OK(cdev_bind_flags(plain, ctx, sizeof(struct vfio_device_bind_iommufd), 0, &id));
-	pt = paging(ctx, id, space_with(NULL, 0), FOR_PASID, 0);
-	EXPECT(attach_pasid(plain, 1, pt) != 0);
-	EXPECT_OK(attach_pasid(device, (1u << 20) - 1, paging(ctx, dev_id, space_with(NULL, 0), FOR_PASID, 0)));
-	EXPECT_ERR(EINVAL, attach_pasid(device, 1u << 20, pt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 1, s.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 2, s.hwpt));
+	EXPECT(uses(&e, 1, s) && uses(&e, 2, s));
+	EXPECT_OK(ioas_unmap_n(e.ctx, s.ioas, s.to.iova, PAGE));
+	EXPECT(!uses(&e, 1, s) && !uses(&e, 2, s));
+	EXPECT_OK(page_map(e.ctx, s.ioas, s.to));
+	EXPECT(uses(&e, 1, s) && uses(&e, 2, s));
 }
 
-/* ---- page faults ---- */
+/* ---- what is refused ---- */
 
-/* The transfer is under way: edu_dma() would wait for it. */
-static void start(uint32_t pasid, uint64_t src, uint64_t dst, unsigned direction)
+TEST(arguments, "30:IFD-146 10:CDV-16", "with the PASID flag ATTACH is of 16 bytes at least, DETACH of 12; other flags are EINVAL")
 {
-	volatile uint64_t *r = (volatile uint64_t *)((volatile char *)bar + 0x80);
+	struct edu e = edu_take(EDU, iommu_open());
+	struct vfio_device_attach_iommufd_pt a = { .flags = VFIO_DEVICE_ATTACH_PASID, .pt_id = space(&e).hwpt, .pasid = 3 };
+	struct vfio_device_detach_iommufd_pt d = { .flags = VFIO_DEVICE_DETACH_PASID, .pasid = 3 };
 
-	pasid_select(pasid);
-	r[0] = src;
-	r[1] = dst;
-	r[2] = 4;
-	r[3] = 1 | (uint64_t)direction << 1;
+	for (a.argsz = 0; a.argsz < 16; a.argsz++)
+		EXPECT_ERR(EINVAL, x_ioctl(e.device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a));
+	for (d.argsz = 0; d.argsz < 12; d.argsz++)
+		EXPECT_ERR(EINVAL, x_ioctl(e.device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d));
+	a.flags |= 2;
+	d.flags |= 2;
+	EXPECT_ERR(EINVAL, x_ioctl(e.device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a));
+	EXPECT_ERR(EINVAL, x_ioctl(e.device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d));
+	EXPECT_ERR(ENOENT, cdev_attach_pasid_to(e.device, 3, 99));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 3, e.id));
+	EXPECT_OK(cdev_attach_pasid(e.device, 3, &a.pt_id));
 }
 
-static bool running(void)
+TEST(not_for_pasids, "30:IFD-146", "a PASID takes no IOAS, and no HWPT that was not made for PASIDs: EINVAL")
 {
-	return bar[0x98 / 4] & 1;
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space fit = space(&e), other = space_of(&e, NONE);
+
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 3, fit.ioas));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 3, other.hwpt));
+	EXPECT(!uses(&e, 3, fit) && !uses(&e, 3, other));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 3, fit.hwpt));
+	EXPECT(uses(&e, 3, fit));
 }
 
-static void end(void)
+TEST(beside, "30:IFD-147", "beside PASIDs the device's own HWPT is one for PASIDs too: EINVAL")
 {
-	while (running())
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space fit = space(&e), other = space_of(&e, NONE);
+
+	EXPECT_OK(cdev_attach_to(e.device, other.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 3, fit.hwpt));
+	EXPECT(uses(&e, 0, other) && !uses(&e, 3, fit));
+	EXPECT_OK(cdev_attach_to(e.device, fit.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 3, fit.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_to(e.device, other.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_to(e.device, other.ioas));
+	EXPECT(uses(&e, 0, fit) && uses(&e, 3, fit));
+	EXPECT_OK(cdev_detach(e.device));
+	EXPECT_ERR(EINVAL, cdev_attach_to(e.device, other.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_to(e.device, other.ioas));
+	EXPECT_OK(cdev_detach_pasid(e.device, 3));
+	EXPECT_OK(cdev_attach_to(e.device, other.ioas));
+	EXPECT(uses(&e, 0, other));
+}
+
+TEST(numbers, "30:IFD-148", "a PASID that the device does not have is EINVAL, one beyond 31 bits ENOSPC; 0 is the device's own slot")
+{
+	struct edu e = edu_take(NARROW, iommu_open());
+	struct space s = space(&e);
+
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 256, s.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, INT32_MAX, s.hwpt));
+	EXPECT_ERR(ENOSPC, cdev_attach_pasid_to(e.device, 1u << 31, s.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 255, s.hwpt));
+	EXPECT(uses(&e, 255, s) && !uses(&e, 254, s));
+	EXPECT_OK(cdev_attach_to(e.device, s.hwpt));
+	EXPECT_ERR(EBUSY, cdev_attach_pasid_to(e.device, 0, s.hwpt));
+	EXPECT(uses(&e, 0, s));
+}
+
+TEST(without, "30:IFD-147 30:IFD-150", "a function without PASIDs is attached by any and not told; the rules for its group's HWPTs hold")
+{
+	struct edu e = edu_take(PLAIN, iommu_open());
+	struct space s = space(&e), other = space_of(&e, NONE);
+
+	EXPECT_ERR(ENOSPC, cdev_attach_pasid_to(e.device, 1u << 31, s.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, INT32_MAX, s.hwpt));
+	EXPECT(!uses(&e, 0, s));
+	EXPECT_ERR(EINVAL, cdev_attach_to(e.device, other.hwpt));
+	EXPECT_ERR(EBUSY, destroy(e.ctx, s.hwpt));
+	EXPECT_OK(cdev_detach_pasid(e.device, INT32_MAX));
+	EXPECT_OK(destroy(e.ctx, s.hwpt));
+	EXPECT_OK(cdev_attach_to(e.device, other.hwpt));
+	EXPECT(uses(&e, 0, other));
+}
+
+TEST(failed_replace, "30:IFD-149", "a replace that fails leaves the PASID where it was")
+{
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space fit = space(&e), other = space_of(&e, NONE);
+
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 4, fit.hwpt));
+	EXPECT(uses(&e, 4, fit));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 4, other.hwpt));
+	EXPECT_ERR(EINVAL, cdev_attach_pasid_to(e.device, 4, other.ioas));
+	EXPECT_ERR(ENOENT, cdev_attach_pasid_to(e.device, 4, 99));
+	EXPECT(uses(&e, 4, fit) && !uses(&e, 4, other));
+	EXPECT_ERR(EBUSY, destroy(e.ctx, fit.hwpt));
+}
+
+TEST(closed, "30:IFD-150", "closing the device detaches all its PASIDs: their HWPTs can be destroyed, and its id is gone")
+{
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space s[3] = { space(&e), space(&e), space(&e) };
+
+	EXPECT_OK(cdev_attach_to(e.device, s[0].hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 1, s[1].hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 1000, s[2].hwpt));
+	for (int i = 0; i < 3; i++)
+		EXPECT_ERR(EBUSY, destroy(e.ctx, s[i].hwpt));
+	EXPECT_OK(x_munmap((void *)e.bar, PAGE));
+	EXPECT_OK(x_close(e.device));
+	for (int i = 0; i < 3; i++)
+		EXPECT_OK(destroy(e.ctx, s[i].hwpt));
+	EXPECT_ERR(ENOENT, destroy(e.ctx, e.id));
+	/* Nor does the next one find them. */
+	e = edu_take(EDU, e.ctx);
+	EXPECT(!uses(&e, 1, s[1]) && !uses(&e, 1000, s[2]));
+	s[1].hwpt = paging(e.ctx, e.id, s[1].ioas, FOR_PASID, 0);
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 1, s[1].hwpt));
+	EXPECT(uses(&e, 1, s[1]));
+}
+
+TEST(reset, "20:RST-02", "a reset of the function leaves its PASIDs attached")
+{
+	struct edu e = edu_take(EDU, iommu_open());
+	struct space s = space(&e);
+
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 9, s.hwpt));
+	EXPECT(uses(&e, 9, s));
+	EXPECT_OK(x_ioctl(e.device, VFIO_DEVICE_RESET, NULL));
+	config_write(e.device, 4, 2, config_read(e.device, 4, 2) | 6);
+	EXPECT(uses(&e, 9, s));
+}
+
+/* ---- a device with descriptors ---- */
+
+struct descriptor {
+	uint32_t size, control;
+	uint64_t src, dst, next, rest[4];
+};
+
+/* The ioat carries out the one descriptor at the start of @from, all with @pasid. Its state: 1 done, 3 halted */
+static unsigned ioat_run(int device, uint32_t pasid, struct page from)
+{
+	uint16_t one = 1;
+	uint8_t reset = 0x20;
+	uint64_t status = 0;
+
+	EXPECT_EQ(1, x_pwrite(device, &reset, 1, REGION(0) + 0x84));
+	EXPECT_EQ(4, x_pwrite(device, &pasid, 4, REGION(0) + 0x1000));
+	EXPECT_EQ(8, x_pwrite(device, &from.iova, 8, REGION(0) + 0x90));
+	EXPECT_EQ(2, x_pwrite(device, &one, 2, REGION(0) + 0x86));
+	for (int i = 0; i < GIVE_UP && (status & 7) != 1 && (status & 7) != 3; i++) {
+		EXPECT_EQ(8, x_pread(device, &status, 8, REGION(0) + 0x88));
 		usleep(1000);
+	}
+	return status & 7;
 }
 
-/* The next fault, which comes sooner or later */
-static struct iommu_hwpt_pgfault next_fault(int queue)
+TEST(descriptors, "30:IFD-146", "an ioat finds descriptor, source and destination in the address space of its PASID")
 {
-	struct iommu_hwpt_pgfault f;
-	long n;
+	int ctx = iommu_open();
+	struct edu e = edu_take(IOAT, ctx);
+	struct space own = space(&e), other = space(&e);
+	struct descriptor d = { .size = 4, .src = own.from.iova + 64, .dst = own.to.iova + 64 };
 
-	while ((n = x_read(queue, &f, sizeof(f))) == 0)
-		usleep(1000);
-	EXPECT_EQ(sizeof(f), n);
-	return f;
-}
-
-static void fault_is(const struct iommu_hwpt_pgfault *f, uint32_t pasid, uint64_t addr, uint32_t perm)
-{
-	EXPECT_EQ(IOMMU_PGFAULT_FLAGS_LAST_PAGE | (pasid ? IOMMU_PGFAULT_FLAGS_PASID_VALID : 0u), f->flags);
-	EXPECT_EQ(dev_id, f->dev_id);
-	EXPECT_EQ(pasid, f->pasid);
-	EXPECT_EQ(perm, f->perm);
-	EXPECT_EQ(addr, f->addr);
-}
-
-TEST_ON("pasid", page_comes, "30:IFD-168", "DMA waits for a page, and goes on when the program has brought it")
-{
-	uint32_t *page = ram(PAGE), ioas, pt;
-	struct iommu_hwpt_pgfault f;
-	struct queue q;
-
-	begin();
-	q = fault_queue(ctx);
-	ioas = space_with(NULL, 0);
-	pt = paging(ctx, dev_id, ioas, FOR_PASID, q.id);
-	EXPECT_OK(cdev_attach_to(device, pt));
-	EXPECT_OK(attach_pasid(device, 9, pt));
-	page[0] = 0x600d600d;
-	start(9, IOVA, BUFFER, 0);
-	f = next_fault(q.fd);
-	fault_is(&f, 9, IOVA, IOMMU_PGFAULT_PERM_READ);
-	EXPECT(running());
-	EXPECT_OK(ioas_map_at(ctx, ioas, page, PAGE, IOVA));
-	EXPECT_EQ(sizeof(struct iommu_hwpt_page_response), respond(q.fd, f.cookie, IOMMUFD_PAGE_RESP_SUCCESS));
-	end();
-	start(0, BUFFER, IOVA + PAGE + 8, 1);
-	f = next_fault(q.fd);
-	fault_is(&f, 0, IOVA + PAGE, IOMMU_PGFAULT_PERM_WRITE);
-	EXPECT_OK(ioas_map_at(ctx, ioas, page, PAGE, IOVA + PAGE)); /* the same one again */
-	EXPECT_EQ(sizeof(struct iommu_hwpt_page_response), respond(q.fd, f.cookie, IOMMUFD_PAGE_RESP_SUCCESS));
-	end();
-	EXPECT_EQ(0x600d600d, seen(page)[2]);
-}
-
-TEST_ON("pasid", page_refused, "30:IFD-169 30:IFD-170", "DMA ends when its page is refused, and when the address space is taken away")
-{
-	uint32_t *page = ram(PAGE), ioas, pt;
-	struct iommu_hwpt_pgfault f;
-	struct queue q;
-
-	begin();
-	q = fault_queue(ctx);
-	ioas = space_with(page, 0xbadbad);
-	pt = paging(ctx, dev_id, ioas, 0, q.id);
-	EXPECT_OK(cdev_attach_to(device, pt));
-	device_read(0, IOVA);
-	start(0, IOVA + PAGE, BUFFER, 0);
-	f = next_fault(q.fd);
-	EXPECT_EQ(sizeof(struct iommu_hwpt_page_response), respond(q.fd, f.cookie, IOMMUFD_PAGE_RESP_INVALID));
-	end();
-	device_write(0, IOVA + 4); /* zeros, as where nothing can be read */
-	EXPECT_EQ(0, seen(page)[1]);
-	start(0, IOVA + PAGE, BUFFER, 0);
-	f = next_fault(q.fd);
-	EXPECT_OK(cdev_detach(device));
-	end();
-	EXPECT_ERR(EINVAL, respond(q.fd, f.cookie, IOMMUFD_PAGE_RESP_SUCCESS));
-}
-
-/* What a program has to be able to do when nobody answers; at the end it goes, with a fault in the queue. */
-TEST_ON("pasid", never_answered, "30:IFD-168", "a device whose fault is never answered can be reset, switched off and closed")
-{
-	struct queue q;
-	uint32_t pt;
-
-	begin();
-	q = fault_queue(ctx);
-	pt = paging(ctx, dev_id, space_with(NULL, 0), 0, q.id);
-	EXPECT_OK(cdev_attach_to(device, pt));
-	start(0, IOVA, BUFFER, 0);
-	next_fault(q.fd);
-	EXPECT_EQ(0x010000ed, bar[0]);
-	bar[1] = 5;
-	EXPECT_EQ(~5u, bar[1]);
-	EXPECT_EQ(0x1234, config_read(device, 0, 2));
-	EXPECT_OK(x_ioctl(device, VFIO_DEVICE_RESET, NULL));
-	EXPECT(!running());
-	config_write(device, 4, 2, config_read(device, 4, 2) | 6);
-	start(0, IOVA, BUFFER, 0);
-	next_fault(q.fd);
-	config_write(device, 4, 2, config_read(device, 4, 2) & ~4u);
-	end();
-	config_write(device, 4, 2, config_read(device, 4, 2) | 4);
-	start(0, IOVA, BUFFER, 0);
-	next_fault(q.fd);
-	EXPECT_OK(x_munmap((void *)bar, 0x100000));
-	EXPECT_OK(x_close(device));
-	EXPECT_OK(x_close(q.fd));
-	EXPECT_OK(x_close(ctx));
-	begin(); /* as if nothing had been */
-	EXPECT(!running());
-	pt = paging(ctx, dev_id, space_with(NULL, 0), 0, (q = fault_queue(ctx)).id);
-	EXPECT_OK(cdev_attach_to(device, pt));
-	start(0, IOVA, BUFFER, 0);
-	next_fault(q.fd);
-}
-
-/* ---- a guest's own page tables ---- */
-
-#define P_W_U 7ull
-
-/* Pages 0 to 3 of @guest are tables that lead IOVA to its page 4; guest addresses begin at @base. */
-static void guest_tables(uint64_t *guest, uint64_t base)
-{
-	guest[0] = (base + PAGE) | P_W_U;
-	guest[512] = (base + 2 * PAGE) | P_W_U;
-	guest[1024 + (IOVA >> 21)] = (base + 3 * PAGE) | P_W_U;
-	guest[1536 + (IOVA >> 12 & 511)] = (base + 4 * PAGE) | P_W_U;
-}
-
-static uint32_t nested_vtd(uint32_t parent_id, uint64_t tables, uint32_t flags)
-{
-	const struct iommu_hwpt_vtd_s1 s1 = { .pgtbl_addr = tables, .addr_width = 48 };
-	uint32_t id = 0;
-
-	EXPECT_OK(hwpt_alloc_data(ctx, dev_id, parent_id, flags, 0, IOMMU_HWPT_DATA_VTD_S1, &s1, sizeof(s1), &id));
-	return id;
-}
-
-TEST_ON("pasid", guest_tables_translate, "30:IFD-153 30:IFD-158", "DMA goes through a guest's tables, as they are and as they are invalidated")
-{
-	const uint64_t base = 0x10000000;
-	uint64_t *guest = ram(6 * PAGE);
-	volatile uint64_t *entry = &guest[1536 + (IOVA >> 12 & 511)];
-	uint32_t parent, ioas, nest, num = 1;
-	struct iommu_hwpt_vtd_s1_invalidate inv = { .addr = IOVA, .npages = 1 };
-
-	begin();
-	ioas = ioas_alloc(ctx);
-	EXPECT_OK(ioas_map_at(ctx, ioas, guest, 6 * PAGE, base));
-	guest_tables(guest, base);
-	parent = paging(ctx, dev_id, ioas, PARENT | FOR_PASID, 0);
-	nest = nested_vtd(parent, base, FOR_PASID);
-	EXPECT_OK(cdev_attach_to(device, parent));
-	EXPECT_OK(attach_pasid(device, 3, nest));
-	guest[4 * 512] = 0x4444444400000000;
-	device_read(3, IOVA + 4);
-	device_write(3, IOVA + 8);
-	EXPECT_EQ(0x44444444, ((volatile uint32_t *)guest)[4 * 1024 + 2]);
-	EXPECT_EQ(0x60, *entry & 0x60); /* accessed and dirty */
-	EXPECT_EQ(0x20, ((volatile uint64_t *)guest)[0] & 0x60);
-	*entry = (base + 5 * PAGE) | P_W_U;
-	EXPECT_OK(invalidate(ctx, nest, IOMMU_HWPT_INVALIDATE_DATA_VTD_S1, &inv, sizeof(inv), &num));
-	EXPECT_EQ(1, num);
-	device_write(3, IOVA);
-	EXPECT_EQ(0x44444444, ((volatile uint32_t *)guest)[5 * 1024]);
-	/* Taken away below. */
-	EXPECT_OK(ioas_unmap_n(ctx, ioas, base, 6 * PAGE));
-	device_write(3, IOVA + 16);
-	EXPECT_EQ(0, ((volatile uint32_t *)guest)[5 * 1024 + 4]);
+	EXPECT_OK(cdev_attach_to(e.device, own.hwpt));
+	EXPECT_OK(cdev_attach_pasid_to(e.device, 200, other.hwpt));
+	memcpy((void *)other.from.at, &d, sizeof(d));
+	other.from.at[16] = 0x600d;
+	EXPECT_EQ(3, ioat_run(e.device, 0, other.from)); /* there is none of its own: a length of 0 */
+	EXPECT_EQ(3, ioat_run(e.device, 201, other.from));
+	EXPECT_EQ(0, other.to.at[16]);
+	EXPECT_EQ(1, ioat_run(e.device, 200, other.from));
+	EXPECT_EQ(0x600d, other.to.at[16]);
+	EXPECT_EQ(0, own.to.at[16]);
 }

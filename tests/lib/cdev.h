@@ -71,4 +71,27 @@ static inline int cdev_detach(int device)
 	return x_ioctl(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d);
 }
 
+/* With a PASID; *@pt_id as cdev_attach() */
+static inline int cdev_attach_pasid(int device, uint32_t pasid, uint32_t *pt_id)
+{
+	struct vfio_device_attach_iommufd_pt a = { .argsz = sizeof(a), .flags = VFIO_DEVICE_ATTACH_PASID, .pt_id = *pt_id,
+						   .pasid = pasid };
+	int rc = x_ioctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
+
+	*pt_id = a.pt_id;
+	return rc;
+}
+
+static inline int cdev_attach_pasid_to(int device, uint32_t pasid, uint32_t pt_id)
+{
+	return cdev_attach_pasid(device, pasid, &pt_id);
+}
+
+static inline int cdev_detach_pasid(int device, uint32_t pasid)
+{
+	struct vfio_device_detach_iommufd_pt d = { .argsz = sizeof(d), .flags = VFIO_DEVICE_DETACH_PASID, .pasid = pasid };
+
+	return x_ioctl(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d);
+}
+
 #endif
