@@ -248,7 +248,7 @@ err_free:
 long super_eventfd(struct super_call *c)
 {
 	int flags = c->n->data.nr == SYS_eventfd2 ? (int)super_arg(c, 1) : 0;
-	struct super_event *e;
+	struct super_event *e = NULL;
 	int n, rc = event_make(c, (unsigned)super_arg(c, 0), flags, &e);
 
 	if (rc)
