@@ -42,6 +42,13 @@ static ssize_t transfer(struct super_file *sf, struct task *t, uva_t buf, size_t
 	return write ? file_write(sf->file, t, buf, n) : file_read(sf->file, t, buf, n);
 }
 
+/* A queue's messages depend on who is still there; what reads of a device or an attribute say does not. */
+static void drain_before(struct super_call *c, const struct super_file *sf)
+{
+	if (sf->file->seek == FILE_SEEK_STREAM)
+		super_files_drain(c->s);
+}
+
 static long plain_rw(struct super_call *c, bool write, enum where w)
 {
 	struct super_file *sf;
@@ -50,7 +57,7 @@ static long plain_rw(struct super_call *c, bool write, enum where w)
 
 	if (rc)
 		return rc;
-	super_files_drain(c->s);
+	drain_before(c, sf);
 	if (sf->text)
 		super_call_may_block(c);
 	rc = transfer(sf, t, super_arg(c, 1), super_arg(c, 2), write, w, super_arg(c, 3));
@@ -105,7 +112,7 @@ static long vector_rw(struct super_call *c, bool write, enum where w)
 		if ((int64_t)super_arg(c, 3) == -1)
 			w = AT_POSITION;
 	}
-	super_files_drain(c->s);
+	drain_before(c, sf);
 	if (sf->text)
 		super_call_may_block(c);
 	rc = segments(c, sf, t, write, w);

@@ -6,8 +6,8 @@
  *
  * Release. When the last descriptor and the last mapping are gone, the memfd's only name goes, which inotify
  * reports as IN_DELETE_SELF before the close(2), munmap(2) or exit that did it returns. So no description of it
- * is ever kept here. Before an open, an ioctl, a read or a write is answered the queue is drained: a program that closes
- * and opens again finds the file released, as with Linux. Somebody else may wait for that too (an unbind), so an event
+ * is ever kept here. Before an open, an ioctl, a read or write of a stream is answered the queue is drained: a program that
+ * closes and opens again finds the file released, as with Linux. Somebody else may wait for that too (an unbind), so an event
  * also wakes the thread that watches the programs (run.c).
  *
  * Readiness. Where poll(2) is to say more than that a file is ready, the memfd is a FIFO without a name instead, in
