@@ -1,12 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* Data of programs' for drivers of IOMMUs, and the driver that adds nothing. */
 #include "iommufd/hw.h"
+#include <assert.h>
+#include <string.h>
+
+void hw_user_read(struct hw_user *user, struct task *t, uint32_t type, uint32_t length, uva_t uva)
+{
+	*user = (struct hw_user){ .type = type, .length = length };
+	user->copied = task_copy_in(t, user->data, uva, MIN(length, (uint32_t)sizeof(user->data))) == 0;
+}
 
 int hw_user_copy(const struct hw_user *user, void *dst, size_t full, size_t min)
 {
+	assert(full <= sizeof(user->data));
 	if (user->length < min || user->length > full)
 		return -EINVAL;
-	return ucopy_struct(user->t, dst, full, user->uva, user->length);
+	if (!user->copied)
+		return -EFAULT;
+	memcpy(dst, user->data, full);
+	return 0;
+}
+
+void hw_user_answer(struct hw_user *user, const void *src, size_t n)
+{
+	memcpy(user->data, src, n);
+	user->answered = true;
+}
+
+int hw_user_write(const struct hw_user *user, struct task *t, uva_t uva)
+{
+	return user->answered ? task_copy_out(t, uva, user->data, MIN(user->length, (uint32_t)sizeof(user->data))) : 0;
 }
 
 int hw_batch_copy(const struct hw_batch *b, uint32_t i, void *dst, size_t full, size_t min)

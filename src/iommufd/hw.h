@@ -8,16 +8,27 @@
 
 #include "iommufd/priv.h"
 
-/* Data of the program's that comes with a request: a structure of the driver's, older or newer. */
+/*
+ * Data of the program's that comes with a request: a structure of the driver's, older or newer. Copied before anything is
+ * looked up, as the program's memory may keep us waiting, and what is visited then would have to wait too.
+ */
 struct hw_user {
-	struct task *t;
 	uint32_t type;
-	uint32_t length; /* bytes; 0: there is none */
-	uva_t uva;
+	uint32_t length;  /* bytes, the program's; 0: there is none */
+	bool copied;      /* it could be read */
+	bool answered;    /* the driver has changed data[], which goes back to where it came from */
+#define HW_USER_MAX 64
+	uint8_t data[HW_USER_MAX]; /* as far as it goes; then zeros */
 };
 
+/** hw_user_read - before anything is looked up; what is wrong with it is told when the driver wants it */
+void hw_user_read(struct hw_user *user, struct task *t, uint32_t type, uint32_t length, uva_t uva);
 /** hw_user_copy - into @dst; what the program's is short of is zeros. -EINVAL under @min bytes or over @full; -EFAULT */
 int hw_user_copy(const struct hw_user *user, void *dst, size_t full, size_t min);
+/** hw_user_answer - @src goes back, as much as the program has room for */
+void hw_user_answer(struct hw_user *user, const void *src, size_t n);
+/** hw_user_write - the answer, when nothing is looked up any more; none: nothing. -EFAULT */
+int hw_user_write(const struct hw_user *user, struct task *t, uva_t uva);
 
 /* Requests of HWPT_INVALIDATE, to be done in order. */
 struct hw_batch {
@@ -55,8 +66,8 @@ struct iommufd_hw {
 	void (*attached)(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt);
 	/* Are there virtual IOMMUs of this type? NULL: of none */
 	bool (*has_viommu)(uint32_t type);
-	/* Make one: ->hw_data. @user: its data, NULL: none */
-	int (*viommu)(struct iommufd_viommu *v, const struct hw_user *user);
+	/* Make one: ->hw_data. @user: its data, to be answered; NULL: none */
+	int (*viommu)(struct iommufd_viommu *v, struct hw_user *user);
 	int (*viommu_invalidate)(struct iommufd_viommu *v, struct hw_batch *b);
 	void (*viommu_fini)(struct iommufd_viommu *v);
 	/* Are there queues of this type? NULL: of none */

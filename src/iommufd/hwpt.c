@@ -267,17 +267,16 @@ static int alloc_on(uint32_t flags, struct iommufd_device *idev, struct iommufd_
 	}
 }
 
-static int alloc_for(struct ucmd *u, struct iommufd_device *idev, struct iommufd_hwpt **out)
+static int alloc_for(struct ucmd *u, struct iommufd_device *idev, const struct hw_user *user, struct iommufd_hwpt **out)
 {
 	struct iommu_hwpt_alloc *a = u->cmd;
-	const struct hw_user user = { .t = u->t, .type = a->data_type, .length = a->data_len, .uva = a->data_uptr };
 	struct iommufd_object *pt = iommufd_object_visit(u->ctx, a->pt_id, IOMMUFD_ANY);
 	struct iommufd_hwpt *hwpt;
 	int rc;
 
 	if (!pt)
 		return -EINVAL;
-	rc = alloc_on(a->flags, idev, pt, &user, &hwpt);
+	rc = alloc_on(a->flags, idev, pt, user, &hwpt);
 	if (rc) {
 		iommufd_object_leave(pt);
 		return rc;
@@ -300,16 +299,18 @@ int iommufd_hwpt_alloc_ioctl(struct ucmd *u)
 	const struct iommu_hwpt_alloc *a = u->cmd;
 	struct iommufd_device *idev;
 	struct iommufd_hwpt *hwpt;
+	struct hw_user user;
 	int rc;
 
 	if (a->__reserved)
 		return -EOPNOTSUPP;
 	if ((a->data_type == IOMMU_HWPT_DATA_NONE) != (a->data_len == 0))
 		return -EINVAL;
+	hw_user_read(&user, u->t, a->data_type, a->data_len, a->data_uptr);
 	idev = iommufd_device_visit(u->ctx, a->dev_id);
 	if (!idev)
 		return -ENOENT;
-	rc = alloc_for(u, idev, &hwpt);
+	rc = alloc_for(u, idev, &user, &hwpt);
 	iommufd_device_leave(idev); /* its unbind need not wait for copies to the program */
 	if (rc)
 		return rc;

@@ -182,7 +182,7 @@ static bool mock_has_viommu(uint32_t type)
 }
 
 /* The data comes back, and as the first word of what can be mapped. */
-static int viommu_data(struct iommufd_viommu *v, struct mock_viommu *m, const struct hw_user *user)
+static int viommu_data(struct iommufd_viommu *v, struct mock_viommu *m, struct hw_user *user)
 {
 	const uint64_t length = 2 * UVFIO_PAGE_SIZE;
 	struct iommu_viommu_selftest data;
@@ -197,10 +197,12 @@ static int viommu_data(struct iommufd_viommu *v, struct mock_viommu *m, const st
 	data.out_mmap_offset = iommufd_region_offset(m->region);
 	data.out_mmap_length = length;
 	rc = iommufd_region_write(m->region, 0, &data.in_data, sizeof(data.in_data));
-	return rc ? rc : task_copy_out(user->t, user->uva, &data, MIN(sizeof(data), user->length));
+	if (!rc)
+		hw_user_answer(user, &data, sizeof(data));
+	return rc;
 }
 
-static int mock_viommu(struct iommufd_viommu *v, const struct hw_user *user)
+static int mock_viommu(struct iommufd_viommu *v, struct hw_user *user)
 {
 	struct mock_viommu *m = calloc(1, sizeof(*m));
 	int rc;

@@ -40,7 +40,7 @@ void iommufd_viommu_free(struct iommufd_object *o)
 
 /* For the unit that @idev is behind, on @parent; reserved, not published. */
 static int viommu_create(struct iommufd_device *idev, struct iommufd_hwpt *parent, uint32_t type,
-			 const struct hw_user *user, struct iommufd_viommu **out)
+			 struct hw_user *user, struct iommufd_viommu **out)
 {
 	struct iommufd_viommu *v = calloc(1, sizeof(*v));
 	int rc;
@@ -73,10 +73,9 @@ err_free:
 	return rc;
 }
 
-static int viommu_alloc(struct ucmd *u, struct iommufd_device *idev, struct iommufd_viommu **out)
+static int viommu_alloc(struct ucmd *u, struct iommufd_device *idev, struct hw_user *user, struct iommufd_viommu **out)
 {
 	const struct iommu_viommu_alloc *a = u->cmd;
-	const struct hw_user user = { .t = u->t, .type = a->type, .length = a->data_len, .uva = a->data_uptr };
 	const struct iommufd_hw *hw = iommufd_hw_of(idev);
 	struct iommufd_object *o;
 	struct iommufd_hwpt *parent;
@@ -88,7 +87,7 @@ static int viommu_alloc(struct ucmd *u, struct iommufd_device *idev, struct iomm
 	if (!o)
 		return -ENOENT;
 	parent = container_of(o, struct iommufd_hwpt, obj);
-	rc = parent->nest_parent ? viommu_create(idev, parent, a->type, a->data_len ? &user : NULL, out) : -EINVAL;
+	rc = parent->nest_parent ? viommu_create(idev, parent, a->type, a->data_len ? user : NULL, out) : -EINVAL;
 	iommufd_object_leave(o);
 	return rc;
 }
@@ -98,19 +97,23 @@ int iommufd_viommu_alloc_ioctl(struct ucmd *u)
 	struct iommu_viommu_alloc *a = u->cmd;
 	struct iommufd_viommu *v;
 	struct iommufd_device *idev;
+	struct hw_user user;
 	int rc;
 
 	if (a->flags || !a->type)
 		return -EOPNOTSUPP;
+	hw_user_read(&user, u->t, a->type, a->data_len, a->data_uptr);
 	idev = iommufd_device_visit(u->ctx, a->dev_id);
 	if (!idev)
 		return -ENOENT;
-	rc = viommu_alloc(u, idev, &v);
-	iommufd_device_leave(idev);
+	rc = viommu_alloc(u, idev, &user, &v);
+	iommufd_device_leave(idev); /* its unbind need not wait for copies to the program */
 	if (rc)
 		return rc;
 	a->out_viommu_id = v->obj.id;
-	rc = ucmd_respond(u);
+	rc = hw_user_write(&user, u->t, a->data_uptr);
+	if (!rc)
+		rc = ucmd_respond(u);
 	if (rc) {
 		iommufd_object_abandon(&v->obj);
 		viommu_end(v);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs that do the wrong thing at the worst moment: while a call of theirs waits for their memory, another thread
+ * of theirs makes a call. The moment is the copy itself, so nothing here depends on time; who must not wait and does, hangs.
+ */
+#include "mock_lab.h"
+#include "base/lock.h"
+
+static struct {
+	uva_t at;            /* the copy that touches this byte ... */
+	unsigned after;      /* ... but for so many before */
+	void (*then)(void);  /* ... has this happen first, */
+	bool fails;          /* and fails */
+	bool happened;
+} moment;
+
+static int meet(uva_t start, size_t n)
+{
+	void (*then)(void) = moment.then;
+
+	if (!then || moment.at < start || moment.at - start >= n || moment.after-- > 0)
+		return 0;
+	moment.then = NULL; /* once */
+	moment.happened = true;
+	then();
+	return moment.fails ? -EFAULT : 0;
+}
+
+static int moment_in(struct task *t, void *dst, uva_t src, size_t n)
+{
+	int rc = meet(src, n);
+
+	return rc ? rc : lab_in(t, dst, src, n);
+}
+
+static int moment_out(struct task *t, uva_t dst, const void *src, size_t n)
+{
+	int rc = meet(dst, n);
+
+	return rc ? rc : lab_out(t, dst, src, n);
+}
+
+static const struct task_ops moment_ops = { .copy_in = moment_in, .copy_out = moment_out, MOCK_OPS };
+
+static int setup(void **state)
+{
+	int rc = mock_setup(state);
+
+	memset(&moment, 0, sizeof(moment));
+	lab.caller.t.ops = &moment_ops;
+	return rc;
+}
+
+static void nothing(void)
+{
+}
+
+/* ---- what all need: a nest parent, and a device on it ---- */
+
+static uint32_t space, parent;
+static struct mock dev;
+
+static void begin(void)
+{
+	struct mock maker;
+
+	space = lab_ioas();
+	assert_int_equal(lab_map(space, VA_SHARED, HOME, 8 * PAGE), 0);
+	maker = mock_make(space, 0);
+	parent = hwpt_make(maker.dev, space, IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_PASID);
+	dev = mock_make(parent, MOCK_FLAGS_DEVICE_PASID);
+}
+
+static void dev_goes(void)
+{
+	assert_int_equal(lab_destroy(dev.stdev), 0);
+}
+
+static uint32_t free_id(void)
+{
+	uint32_t id = lab_ioas();
+
+	assert_int_equal(lab_destroy(id), 0);
+	return id;
+}
+
+/* ---- a device goes while a request that names it waits for its program ---- */
+
+static void a_device_goes_while_data_of_an_hwpt_is_read(void **state)
+{
+	struct iommu_hwpt_selftest data = { .iotlb = 1 };
+	uint32_t id, next;
+
+	begin();
+	next = free_id();
+	moment.at = (uintptr_t)&data;
+	moment.then = dev_goes;
+	assert_int_equal(hwpt_data(dev.dev, parent, 0, 0, IOMMU_HWPT_DATA_SELFTEST, &data, sizeof(data), &id), -ENOENT);
+	assert_true(moment.happened);
+	assert_in_range(free_id(), 1, next);
+}
+
+static void a_device_goes_while_data_of_a_viommu_is_read(void **state)
+{
+	struct iommu_viommu_selftest data = { .in_data = 1 };
+	uint32_t id;
+
+	begin();
+	moment.at = (uintptr_t)&data.in_data;
+	moment.then = dev_goes;
+	assert_int_equal(viommu_data(dev.dev, parent, &data, &id), -ENOENT);
+	assert_true(moment.happened);
+}
+
+/* The virtual IOMMU does not need the device that it was made with. */
+static void a_device_goes_while_a_viommu_answers(void **state)
+{
+	struct iommu_viommu_selftest data = { .in_data = 1 };
+	uint32_t id, other;
+
+	begin();
+	moment.at = (uintptr_t)&data.in_data;
+	moment.after = 1;
+	moment.then = dev_goes;
+	assert_int_equal(viommu_data(dev.dev, parent, &data, &id), 0);
+	assert_true(moment.happened);
+	assert_int_equal(data.out_data, 1);
+	assert_int_equal(lab_destroy(id), 0);
+	/* And one that cannot answer is not made. */
+	dev = mock_make(parent, 0);
+	moment.after = 1;
+	moment.fails = true;
+	moment.happened = false;
+	moment.then = nothing;
+	assert_int_equal(viommu_data(dev.dev, parent, &data, &other), -EFAULT);
+	assert_true(moment.happened);
+	assert_true(LIST_EMPTY(&lab.ctx->regions));
+}
+
+/* A vdevice that its device has left before anybody knew of it is a tombstone from the beginning. */
+static uint32_t viommu;
+
+static void IFD_174_a_device_goes_while_its_vdevice_is_told(void **state)
+{
+	struct iommu_vdevice_alloc a = { .size = sizeof(a), .virt_id = 7 };
+	struct mock other;
+	uint32_t id;
+
+	begin();
+	viommu = viommu_make(dev.dev, parent);
+	a.viommu_id = viommu;
+	a.dev_id = dev.dev;
+	moment.at = (uintptr_t)&a;
+	moment.after = 1; /* not when it is read */
+	moment.then = dev_goes;
+	assert_int_equal(lab_ioctl(IOMMU_VDEVICE_ALLOC, &a), 0);
+	assert_true(moment.happened);
+	assert_int_equal(lab_destroy(a.out_vdevice_id), -ENOENT);
+	assert_int_equal(lab.ctx->tombs, 1);
+	other = mock_make(parent, 0);
+	assert_int_equal(vdevice(viommu, other.dev, 7, &id), 0); /* its number is free */
+	assert_int_not_equal(id, a.out_vdevice_id);
+	assert_int_equal(lab_destroy(id), 0);
+	assert_int_equal(lab_destroy(viommu), 0);
+}
+
+#undef T
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, mock_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_device_goes_while_data_of_an_hwpt_is_read),
+		T(a_device_goes_while_data_of_a_viommu_is_read),
+		T(a_device_goes_while_a_viommu_answers),
+		T(IFD_174_a_device_goes_while_its_vdevice_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
