@@ -87,7 +87,10 @@ static int viommu_alloc(struct ucmd *u, struct iommufd_device *idev, struct hw_u
 	if (!o)
 		return -ENOENT;
 	parent = container_of(o, struct iommufd_hwpt, obj);
-	rc = parent->nest_parent ? viommu_create(idev, parent, a->type, a->data_len ? user : NULL, out) : -EINVAL;
+	if (parent->nest_parent && parent->hw == hw)
+		rc = viommu_create(idev, parent, a->type, a->data_len ? user : NULL, out);
+	else
+		rc = -EINVAL;
 	iommufd_object_leave(o);
 	return rc;
 }

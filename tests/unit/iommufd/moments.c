@@ -137,6 +137,23 @@ static void a_device_goes_while_a_viommu_answers(void **state)
 	assert_true(LIST_EMPTY(&lab.ctx->regions));
 }
 
+/* A virtual IOMMU is a part of the one whose page tables it stands on. */
+static void IFD_172_a_viommu_stands_on_its_own_kind(void **state)
+{
+	struct iommu_dev *real = lab_alone("real", &unit_dirty);
+	struct iommufd_device *idev = lab_bind(real);
+	uint32_t other, id;
+
+	begin();
+	assert_int_equal(lab_hwpt(idev, space, IOMMU_HWPT_ALLOC_NEST_PARENT, &other), 0);
+	assert_int_equal(viommu_data(dev.dev, other, NULL, &id), -EINVAL);
+	assert_int_equal(viommu_data(dev.dev, parent, NULL, &id), 0);
+	assert_int_equal(lab_destroy(id), 0);
+	assert_int_equal(lab_destroy(other), 0);
+	lab_unbind(idev);
+	iommu_dev_destroy(real);
+}
+
 /* A vdevice that its device has left before anybody knew of it is a tombstone from the beginning. */
 static uint32_t viommu;
 
@@ -173,6 +190,7 @@ int main(void)
 		T(a_device_goes_while_data_of_an_hwpt_is_read),
 		T(a_device_goes_while_data_of_a_viommu_is_read),
 		T(a_device_goes_while_a_viommu_answers),
+		T(IFD_172_a_viommu_stands_on_its_own_kind),
 		T(IFD_174_a_device_goes_while_its_vdevice_is_told),
 	};
 
