@@ -269,25 +269,39 @@ static bool mock_has_queue(const struct iommufd_viommu *v, uint32_t type)
 	return type == IOMMU_HW_QUEUE_TYPE_SELFTEST;
 }
 
+/*
+ * They are taken into use in order. One that nobody can find yet, or any more, may go whoever uses it: it is none. @rc: what
+ * else is wrong
+ */
+static int use_before(struct iommufd_hw_queue *before, int rc)
+{
+	if (!before || !iommufd_object_revisit(&before->obj))
+		return -EIO;
+	if (!rc)
+		iommufd_object_use(&before->obj);
+	iommufd_object_leave(&before->obj);
+	return rc;
+}
+
 static int mock_queue(struct iommufd_hw_queue *q)
 {
 	struct mock_viommu *m = q->viommu->hw_data;
 	unsigned prot;
 	phys_t phys;
+	int rc = 0;
 
 	if (q->index >= MOCK_HW_QUEUES)
 		return -EINVAL;
 	SCOPED_LOCK(&q->viommu->lock);
 	if (m->queues[q->index])
 		return -EEXIST;
-	if (q->index && !m->queues[q->index - 1])
-		return -EIO; /* they are taken into use in order */
 	if (iommu_translate(q->viommu->parent->domain, q->base, &phys, &prot) || phys != q->phys)
-		return -EFAULT;
+		rc = -EFAULT;
 	if (q->index)
-		iommufd_object_use(&m->queues[q->index - 1]->obj);
-	m->queues[q->index] = q;
-	return 0;
+		rc = use_before(m->queues[q->index - 1], rc);
+	if (!rc)
+		m->queues[q->index] = q;
+	return rc;
 }
 
 static void mock_queue_fini(struct iommufd_hw_queue *q)

@@ -181,6 +181,40 @@ static void IFD_174_a_device_goes_while_its_vdevice_is_told(void **state)
 	assert_int_equal(lab_destroy(viommu), 0);
 }
 
+/* ---- hardware queues that come and go ---- */
+
+static long second_rc;
+static uint32_t second;
+
+static void second_queue(void)
+{
+	second_rc = hw_queue(viommu, 1, HOME, PAGE, &second);
+}
+
+/* The first queue is none before it is told: it may still go, and with it what the second one uses. */
+static void a_queue_that_is_not_told_yet_is_none(void **state)
+{
+	struct iommu_hw_queue_alloc a = { .size = sizeof(a), .type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
+					  .nesting_parent_iova = HOME, .length = PAGE };
+	uint32_t first, taken;
+
+	begin();
+	a.viommu_id = viommu = viommu_make(dev.dev, parent);
+	moment.at = (uintptr_t)&a;
+	moment.after = 1;
+	moment.then = second_queue;
+	moment.fails = true;
+	assert_int_equal(lab_ioctl(IOMMU_HW_QUEUE_ALLOC, &a), -EFAULT);
+	assert_int_equal(second_rc, -EIO);
+	assert_int_equal(hw_queue(viommu, 0, HOME, PAGE, &first), 0);
+	assert_int_equal(hw_queue(viommu, 0, HOME, PAGE, &taken), -EEXIST);
+	assert_int_equal(hw_queue(viommu, 1, HOME + PAGE, PAGE, &second), 0);
+	assert_int_equal(lab_destroy(first), -EBUSY);
+	assert_int_equal(lab_destroy(second), 0);
+	assert_int_equal(lab_destroy(first), 0);
+	assert_int_equal(lab_destroy(viommu), 0);
+}
+
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, mock_teardown)
 
@@ -192,6 +226,7 @@ int main(void)
 		T(a_device_goes_while_a_viommu_answers),
 		T(IFD_172_a_viommu_stands_on_its_own_kind),
 		T(IFD_174_a_device_goes_while_its_vdevice_is_told),
+		T(a_queue_that_is_not_told_yet_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
