@@ -218,6 +218,36 @@ struct iommufd_ioas *iommufd_access_ioas_visit(struct iommufd_access *a)
 
 /* ---- pins ---- */
 
+/* Where the pages are: a place for each, or whether they follow each other. */
+struct places {
+	phys_t *each;  /* NULL: nobody wants to know */
+	phys_t first;
+	uint64_t n;    /* pages that there were */
+	bool broken;   /* one did not follow the one before */
+};
+
+static void place(struct places *w, const phys_t *pages, uint64_t n)
+{
+	if (!w->n)
+		w->first = pages[0];
+	for (uint64_t i = 0; i < n; i++)
+		w->broken |= pages[i] != w->first + ((w->n + i) << UVFIO_PAGE_SHIFT);
+	if (w->each)
+		memcpy(w->each + w->n, pages, n * sizeof(*pages));
+	w->n += n;
+}
+
+/* Of an area's bytes [@at, +@length), from a page's start on */
+static void place_area(struct places *w, struct iommufd_pages *p, uint64_t at, uint64_t length)
+{
+	phys_t some[64];
+
+	for (uint64_t done = 0, step; done < length; done += step) {
+		step = MIN(length - done, ARRAY_SIZE(some) * UVFIO_PAGE_SIZE);
+		place(w, some, iommufd_pages_phys(p, at + done, step, some));
+	}
+}
+
 static int check_area(const struct iopt_area *a, iova_t from, iova_t last, unsigned prot)
 {
 	uint64_t byte = a->at + (from - a->start);
@@ -249,7 +279,7 @@ static void unpin_areas_locked(struct iommufd_access *access, struct iopt *t, io
 }
 
 static int pin_areas_locked(struct iommufd_access *access, struct iopt *t, iova_t start, iova_t last, unsigned prot,
-			    phys_t *phys)
+			    struct places *where)
 {
 	iova_t at = start;
 	int rc = 0;
@@ -271,7 +301,7 @@ static int pin_areas_locked(struct iommufd_access *access, struct iopt *t, iova_
 			break;
 		a->pins++;
 		a->locks += access->ops->internal;
-		phys += iommufd_pages_phys(a->pages, a->at + (at - a->start), to - at + 1, phys);
+		place_area(where, a->pages, a->at + (at - a->start), to - at + 1);
 		if (to == last)
 			return 0;
 		at = to + 1;
@@ -281,7 +311,7 @@ static int pin_areas_locked(struct iommufd_access *access, struct iopt *t, iova_
 	return rc;
 }
 
-static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsigned prot, phys_t *phys)
+static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsigned prot, struct places *where)
 {
 	struct access_pin key = { .start = start, .last = last }, *p, *fresh = NULL;
 	struct iopt *t = &a->ioas->iopt;
@@ -296,7 +326,7 @@ static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsig
 	}
 	rwlock_read(t->process);
 	mutex_lock(&t->lock);
-	rc = pin_areas_locked(a, t, start, last, prot, phys);
+	rc = pin_areas_locked(a, t, start, last, prot, where);
 	mutex_unlock(&t->lock);
 	rwlock_unlock(t->process);
 	if (rc) {
@@ -309,7 +339,7 @@ static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsig
 	return 0;
 }
 
-int iommufd_access_pin(struct iommufd_access *a, iova_t iova, uint64_t length, bool write, phys_t *phys)
+static int pin(struct iommufd_access *a, iova_t iova, uint64_t length, unsigned prot, struct places *where)
 {
 	iova_t last = iova + (length - 1);
 
@@ -318,7 +348,29 @@ int iommufd_access_pin(struct iommufd_access *a, iova_t iova, uint64_t length, b
 	if (last < iova)
 		return -EOVERFLOW;
 	SCOPED_LOCK(&a->lock);
-	return a->ioas ? pin_locked(a, iova, last, write ? MEM_WRITE : MEM_READ, phys) : -ENOENT;
+	return a->ioas ? pin_locked(a, iova, last, prot, where) : -ENOENT;
+}
+
+int iommufd_access_pin(struct iommufd_access *a, iova_t iova, uint64_t length, bool write, phys_t *phys)
+{
+	struct places where = { .each = phys };
+
+	return pin(a, iova, length, write ? MEM_WRITE : MEM_READ, &where);
+}
+
+int iommufd_access_pin_run(struct iommufd_access *a, iova_t iova, uint64_t length, phys_t *phys)
+{
+	struct places where = { 0 };
+	int rc = pin(a, iova, length, MEM_READ, &where);
+
+	if (rc)
+		return rc;
+	if (where.broken) {
+		iommufd_access_unpin(a, iova, length);
+		return -EFAULT;
+	}
+	*phys = where.first;
+	return 0;
 }
 
 void iommufd_access_unpin(struct iommufd_access *a, iova_t iova, uint64_t length)

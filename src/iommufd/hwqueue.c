@@ -12,28 +12,6 @@ static const struct iommufd_access_ops pin_ops = { .needs_pin_pages = true, .int
 
 /* ---- the memory ---- */
 
-/* Pin whole pages of [@q->base, +@q->length), and see that they follow each other. */
-static int pin_run(struct iommufd_hw_queue *q, iova_t first, uint64_t length)
-{
-	const uint64_t n = length >> UVFIO_PAGE_SHIFT;
-	phys_t *pages = calloc(n, sizeof(*pages));
-	int rc;
-
-	if (!pages)
-		return -ENOMEM;
-	rc = iommufd_access_pin(q->access, first, length, false, pages);
-	for (uint64_t i = 1; !rc && i < n; i++) {
-		if (pages[i] != pages[0] + (i << UVFIO_PAGE_SHIFT)) {
-			iommufd_access_unpin(q->access, first, length);
-			rc = -EFAULT;
-		}
-	}
-	if (!rc)
-		q->phys = pages[0] + (q->base - first);
-	free(pages);
-	return rc;
-}
-
 /* The pages that the queue touches: the first and the length */
 static uint64_t queue_pages(const struct iommufd_hw_queue *q, iova_t *first)
 {
@@ -46,6 +24,7 @@ static int queue_pin(struct iommufd_hw_queue *q)
 	struct iommufd_ioas *ioas = q->viommu->parent->ioas;
 	iova_t first;
 	uint64_t length = queue_pages(q, &first);
+	phys_t phys;
 	uint32_t id;
 	int rc = iommufd_access_create(q->obj.ctx, &pin_ops, NULL, &q->access, &id);
 
@@ -53,10 +32,13 @@ static int queue_pin(struct iommufd_hw_queue *q)
 		return rc;
 	rc = iommufd_access_attach(q->access, ioas->obj.id);
 	if (!rc)
-		rc = pin_run(q, first, length);
-	if (rc)
+		rc = iommufd_access_pin_run(q->access, first, length, &phys);
+	if (rc) {
 		iommufd_access_destroy(q->access);
-	return rc;
+		return rc;
+	}
+	q->phys = phys + (q->base - first);
+	return 0;
 }
 
 static void queue_unpin(struct iommufd_hw_queue *q)

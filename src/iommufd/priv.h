@@ -257,6 +257,11 @@ static inline void iommufd_device_leave(struct iommufd_device *idev)
 	iommufd_object_leave(&idev->obj);
 }
 
+/**
+ * iommufd_access_pin_run - as iommufd_access_pin() to read, of pages that follow each other: from *@phys on
+ * Return: also -EFAULT: they do not. However long the range is said to be, it costs no memory that is not pinned
+ */
+int iommufd_access_pin_run(struct iommufd_access *access, iova_t iova, uint64_t length, phys_t *phys);
 /** iommufd_access_ioas_visit - what it is attached to, to be left; NULL: nothing (access.c) */
 struct iommufd_ioas *iommufd_access_ioas_visit(struct iommufd_access *a);
 /** iommufd_ioas_enforces_coherency - does every HWPT of it? True when there is none */

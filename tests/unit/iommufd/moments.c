@@ -215,6 +215,20 @@ static void a_queue_that_is_not_told_yet_is_none(void **state)
 	assert_int_equal(lab_destroy(viommu), 0);
 }
 
+/* However long a queue is said to be, it takes no memory for what is not there. */
+static void IFD_178_a_queue_is_as_long_as_what_is_mapped(void **state)
+{
+	uint32_t id;
+
+	begin();
+	viommu = viommu_make(dev.dev, parent);
+	assert_int_equal(hw_queue(viommu, 0, HOME, 1ull << 60, &id), -ENOENT);
+	assert_int_equal(hw_queue(viommu, 0, HOME, 8 * PAGE, &id), 0);
+	assert_int_equal(lab_unmap(space, HOME, 8 * PAGE), -EBUSY);
+	assert_int_equal(lab_destroy(id), 0);
+	assert_int_equal(lab_destroy(viommu), 0);
+}
+
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, mock_teardown)
 
@@ -227,6 +241,7 @@ int main(void)
 		T(IFD_172_a_viommu_stands_on_its_own_kind),
 		T(IFD_174_a_device_goes_while_its_vdevice_is_told),
 		T(a_queue_that_is_not_told_yet_is_none),
+		T(IFD_178_a_queue_is_as_long_as_what_is_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
