@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define MISC_MAJOR 10
 #define MISC_MINOR 258 /* Linux gives it any from 256 on */
@@ -127,6 +128,8 @@ void iommufd_ctx_put(struct iommufd_ctx *ctx)
 	iommufd_mock_end(ctx);
 	iommufd_objects_destroy_all(ctx);
 	assert(RB_EMPTY(&ctx->groups));
+	if (ctx->memfd >= 0)
+		close(ctx->memfd);
 	atomic_fetch_sub(&ctx->fd->contexts, 1);
 	cond_fini(&ctx->left);
 	mutex_fini(&ctx->lock);
@@ -180,6 +183,7 @@ static int ctx_open(void *priv, struct task *t, int oflags, struct file **out)
 	cond_init(&ctx->left);
 	RB_INIT(&ctx->groups);
 	LIST_INIT(&ctx->regions);
+	ctx->memfd = -1;
 	LIST_INIT(&ctx->orphans);
 	rc = file_create(t, &ctx_file_ops, ctx, oflags, S_IFCHR | 0660, out);
 	if (rc) {

@@ -75,6 +75,7 @@ struct iommufd_ctx {
 	struct iommufd_object *compat;  /* [lock] the compat IOAS, not a reference; NULL: none */
 	RB_HEAD(iommufd_groups, iommufd_group) groups; /* [lock] those with a bound device */
 	LIST_HEAD(, iommufd_region) regions; /* [lock] what can be mapped, by offset */
+	int memfd;                      /* [lock] where they are, from the first one on until the end; -1: none was there */
 	struct file *file;              /* [I] while a program has it, whose calls alone ask for it */
 	LIST_HEAD(, iommufd_mock) orphans; /* [lock] mock devices that nobody finds, but something is still attached to */
 	bool ending;                    /* [I] nobody has the context any more */

@@ -229,6 +229,44 @@ static void IFD_178_a_queue_is_as_long_as_what_is_mapped(void **state)
 	assert_int_equal(lab_destroy(viommu), 0);
 }
 
+/* ---- pages to map ---- */
+
+static void page_at(uint64_t offset, struct file_page *out)
+{
+	lab.file->ops->page(lab.file, offset, out);
+}
+
+/* Who was told which pages to map may do so a moment after they have gone: the memfd must not be another by then. */
+static void IFD_179_a_region_goes_before_it_is_mapped(void **state)
+{
+	struct iommu_viommu_selftest data = { .in_data = 0x5eed };
+	struct stat before, after;
+	struct file_page page;
+	uint32_t word = 1;
+	int other;
+
+	begin();
+	assert_int_equal(viommu_data(dev.dev, parent, &data, &viommu), 0);
+	page_at(data.out_mmap_offset, &page);
+	assert_int_equal(page.kind, FILE_PAGE_PLAIN);
+	assert_int_equal(fstat(page.memfd, &before), 0);
+	assert_int_equal(lab_destroy(viommu), 0);
+	other = memfd_create("other", MFD_CLOEXEC);
+	assert_int_not_equal(other, page.memfd);
+	assert_int_equal(fstat(page.memfd, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	close(other);
+	/* What comes there later begins with zeros. */
+	assert_int_equal(pwrite(page.memfd, &word, sizeof(word), (off_t)page.offset + 8), sizeof(word));
+	assert_int_equal(viommu_data(dev.dev, parent, &data, &viommu), 0);
+	page_at(data.out_mmap_offset, &page);
+	assert_int_equal(pread(page.memfd, &word, sizeof(word), (off_t)page.offset + 8), sizeof(word));
+	assert_int_equal(word, 0);
+	assert_int_equal(pread(page.memfd, &word, sizeof(word), (off_t)page.offset), sizeof(word));
+	assert_int_equal(word, 0x5eed);
+	assert_int_equal(lab_destroy(viommu), 0);
+}
+
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, mock_teardown)
 
@@ -242,6 +280,7 @@ int main(void)
 		T(IFD_174_a_device_goes_while_its_vdevice_is_told),
 		T(a_queue_that_is_not_told_yet_is_none),
 		T(IFD_178_a_queue_is_as_long_as_what_is_mapped),
+		T(IFD_179_a_region_goes_before_it_is_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
