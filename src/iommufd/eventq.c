@@ -91,12 +91,21 @@ static void go_with_file(struct iommufd_eventq *q)
 	q->obj.automatic = true;
 }
 
-/* What cannot be told is not made: a descriptor that is there cannot be taken back. */
-static int give(struct ucmd *u, struct file *f)
+/*
+ * What cannot be told is not made, and a descriptor that is there cannot be taken back: so it is tried first. Who takes the
+ * memory away in between has a descriptor of a queue that is nobody's.
+ */
+static int give(struct ucmd *u, struct file *f, uint32_t *fd)
 {
 	int rc = ucmd_respond(u);
 
-	return rc ? rc : task_fd_install(u->t, f, O_RDWR | O_CLOEXEC);
+	if (rc)
+		return rc;
+	rc = task_fd_install(u->t, f, O_RDWR | O_CLOEXEC);
+	if (rc < 0)
+		return rc;
+	*fd = (uint32_t)rc;
+	return ucmd_respond(u);
 }
 
 int iommufd_eventq_install(struct ucmd *u, struct iommufd_eventq *q, const struct file_ops *ops, uint32_t *fd)
@@ -114,11 +123,9 @@ int iommufd_eventq_install(struct ucmd *u, struct iommufd_eventq *q, const struc
 	f->seek = FILE_SEEK_STREAM;
 	f->ready = &q->ready;
 	iommufd_ctx_get(u->ctx);
-	rc = give(u, f);
-	if (rc >= 0)
-		*fd = (uint32_t)rc;
-	else
+	rc = give(u, f, fd);
+	if (rc)
 		go_with_file(q);
 	file_put(f);
-	return MIN(rc, 0);
+	return rc;
 }

@@ -38,8 +38,8 @@ void iommufd_eventq_changed_locked(struct iommufd_eventq *q) REQUIRES(&q->lock);
 /** iommufd_eventq_fini - the object is gone, and its file */
 void iommufd_eventq_fini(struct iommufd_eventq *q);
 /**
- * iommufd_eventq_install - give the caller a descriptor of the queue
- * @ops: with the two functions below. @fd: where the answer to @u has it
+ * iommufd_eventq_install - give the caller a descriptor of the queue, and the answer to @u
+ * @ops: with the two functions below. @fd: where the answer has it
  * Return: 0; -EFAULT the answer cannot be written; -EMFILE and the like. On failure the queue is not the caller's any
  * more: it goes with the file
  */

@@ -360,10 +360,9 @@ int iommufd_fault_alloc_ioctl(struct ucmd *u)
 	}
 	a->out_fault_id = fault->q.obj.id;
 	rc = iommufd_eventq_install(u, &fault->q, &fault_file_ops, &a->out_fault_fd);
-	if (rc)
-		return rc;
-	iommufd_object_publish(&fault->q.obj);
-	return ucmd_respond(u);
+	if (!rc)
+		iommufd_object_publish(&fault->q.obj);
+	return rc;
 }
 
 /* No HWPT names it any more, so nobody is a member, and nothing is pending. */

@@ -166,7 +166,7 @@ int iommufd_test_mock_domain_flags(struct ucmd *u)
 
 typedef int (*attach_fn)(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id);
 
-/* @pt_id: in the command; receives the HWPT */
+/* @pt_id: in the command; receives the HWPT. Attached without being told is not attached; what was left is not come back to. */
 static int mock_change(struct ucmd *u, uint32_t pasid, uint32_t *pt_id, attach_fn fn)
 {
 	const struct iommu_test_cmd *c = u->cmd;
@@ -176,8 +176,13 @@ static int mock_change(struct ucmd *u, uint32_t pasid, uint32_t *pt_id, attach_f
 	if (!mock)
 		return -ENOENT;
 	rc = fn(mock->idev, pasid, pt_id);
+	if (!rc) {
+		rc = ucmd_respond(u);
+		if (rc && fn == iommufd_device_attach)
+			iommufd_device_detach(mock->idev, pasid);
+	}
 	iommufd_object_leave(&mock->obj);
-	return rc ? rc : ucmd_respond(u);
+	return rc;
 }
 
 int iommufd_test_mock_replace(struct ucmd *u)

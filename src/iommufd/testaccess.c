@@ -119,8 +119,11 @@ static int access_open(struct ucmd *u, uint32_t flags, struct test_access **acce
 	return 0;
 }
 
-/* What cannot be told is not made: a descriptor that is there cannot be taken back. */
-static int access_install(struct ucmd *u, struct file *f)
+/*
+ * What cannot be told is not made, and a descriptor that is there cannot be taken back: so it is tried first. Who takes the
+ * memory away in between has a descriptor of an access to nothing.
+ */
+static int access_install(struct ucmd *u, struct test_access *a, struct file *f)
 {
 	struct iommu_test_cmd *c = u->cmd;
 	int rc = ucmd_respond(u);
@@ -130,7 +133,10 @@ static int access_install(struct ucmd *u, struct file *f)
 	if (rc < 0)
 		return rc;
 	c->create_access.out_access_fd = (uint32_t)rc;
-	return ucmd_respond(u);
+	rc = ucmd_respond(u);
+	if (rc)
+		iommufd_access_detach(a->access);
+	return rc;
 }
 
 int iommufd_test_create_access(struct ucmd *u)
@@ -151,7 +157,7 @@ int iommufd_test_create_access(struct ucmd *u)
 	if (!rc)
 		rc = iommufd_access_attach(a->access, c->id);
 	if (!rc)
-		rc = access_install(u, f);
+		rc = access_install(u, a, f);
 	file_put(f);
 	return rc;
 }

@@ -227,10 +227,9 @@ static int alloc(struct ucmd *u, struct iommufd_viommu *viommu)
 		return rc;
 	a->out_veventq_id = v->q.obj.id;
 	rc = iommufd_eventq_install(u, &v->q, &veventq_file_ops, &a->out_veventq_fd);
-	if (rc)
-		return rc;
-	iommufd_object_publish(&v->q.obj);
-	return ucmd_respond(u);
+	if (!rc)
+		iommufd_object_publish(&v->q.obj);
+	return rc;
 }
 
 int iommufd_veventq_alloc_ioctl(struct ucmd *u)

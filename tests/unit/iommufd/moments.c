@@ -267,6 +267,66 @@ static void IFD_179_a_region_goes_before_it_is_mapped(void **state)
 	assert_int_equal(lab_destroy(viommu), 0);
 }
 
+/* ---- memory that goes between two copies ---- */
+
+static uint64_t ids_used(void)
+{
+	return lab.ctx->used;
+}
+
+/* The descriptor is there and cannot be taken back, but it leads to nothing that has a name or keeps pages. */
+static void who_is_not_told_has_nothing(void **state)
+{
+	struct iommu_fault_alloc f = { .size = sizeof(f) };
+	struct iommu_test_cmd c = { .size = sizeof(c), .op = IOMMU_TEST_OP_CREATE_ACCESS,
+				    .create_access = { .flags = MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES } };
+	uint64_t used;
+
+	begin();
+	used = ids_used();
+	moment.at = (uintptr_t)&f;
+	moment.after = 2; /* read, tried */
+	moment.then = nothing;
+	moment.fails = true;
+	assert_int_equal(lab_ioctl(IOMMU_FAULT_QUEUE_ALLOC, &f), -EFAULT);
+	assert_non_null(mock_file(FIRST_FD));
+	assert_int_equal(lab_destroy(f.out_fault_id), -ENOENT);
+	mock_close(FIRST_FD);
+	assert_int_equal(ids_used(), used);
+	moment.at = (uintptr_t)&c;
+	moment.after = 2;
+	moment.then = nothing;
+	c.id = space;
+	assert_int_equal(lab_ioctl(IOMMU_TEST_CMD, &c), -EFAULT);
+	assert_non_null(mock_file(FIRST_FD));
+	c.op = IOMMU_TEST_OP_ACCESS_PAGES;
+	c.id = FIRST_FD;
+	c.access_pages.iova = HOME;
+	c.access_pages.length = PAGE;
+	c.access_pages.flags = 0;
+	assert_int_equal(lab_ioctl(IOMMU_TEST_CMD, &c), -ENOENT);
+	mock_close(FIRST_FD);
+	assert_int_equal(ids_used(), used);
+}
+
+static void an_attachment_that_is_not_told_is_none(void **state)
+{
+	struct iommu_test_cmd c = { .size = sizeof(c), .op = IOMMU_TEST_OP_PASID_ATTACH,
+				    .pasid_attach = { .pasid = 3 } };
+
+	begin();
+	c.id = dev.stdev;
+	c.pasid_attach.pt_id = parent;
+	moment.at = (uintptr_t)&c;
+	moment.after = 1;
+	moment.then = nothing;
+	moment.fails = true;
+	assert_int_equal(lab_ioctl(IOMMU_TEST_CMD, &c), -EFAULT);
+	assert_int_equal(mock_pasid(IOMMU_TEST_OP_PASID_CHECK_HWPT, dev.stdev, 3, 0), 0);
+	assert_int_equal(mock_pasid(IOMMU_TEST_OP_PASID_ATTACH, dev.stdev, 3, parent), 0);
+	assert_int_equal(mock_pasid(IOMMU_TEST_OP_PASID_DETACH, dev.stdev, 3, 0), 0);
+}
+
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, mock_teardown)
 
@@ -281,6 +341,8 @@ int main(void)
 		T(a_queue_that_is_not_told_yet_is_none),
 		T(IFD_178_a_queue_is_as_long_as_what_is_mapped),
 		T(IFD_179_a_region_goes_before_it_is_mapped),
+		T(who_is_not_told_has_nothing),
+		T(an_attachment_that_is_not_told_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
