@@ -122,8 +122,9 @@ static int check_hardware(struct iommufd_ctx *ctx, struct iommu_dev *d, struct i
 	return unit->msi_isolated || atomic_load(&ctx->fd->unsafe_interrupts) ? 0 : -EPERM;
 }
 
-/* The rest of a bind; takes over the use of @ig (NULL: there was no memory for it). */
-static int bind_in(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_group *ig, struct iommufd_device **out)
+/* The rest of a bind; takes over the use of @ig (NULL: there was no memory for it). @hw_data, @foreign: of the device */
+static int bind_in(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_group *ig, void *hw_data, bool foreign,
+		   struct iommufd_device **out)
 {
 	struct iommufd_device *idev = calloc(1, sizeof(*idev));
 	int rc = -ENOMEM;
@@ -133,6 +134,8 @@ static int bind_in(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_
 	idev->iommu = d;
 	idev->unit = ig->iommu ? iommu_dev_unit(d) : &iommufd_noiommu_unit;
 	idev->group = ig;
+	idev->hw_data = hw_data;
+	idev->foreign = foreign;
 	rc = iommufd_device_translated(idev) ? iommu_dev_claim(d, ctx) : 0;
 	if (rc)
 		goto err_group;
@@ -143,7 +146,8 @@ static int bind_in(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_
 	mutex_lock(&ctx->lock);
 	LIST_INSERT_HEAD(&ig->devices, idev, bound);
 	mutex_unlock(&ctx->lock);
-	iommufd_ctx_get(ctx);
+	if (!foreign)
+		iommufd_ctx_get(ctx);
 	*out = idev;
 	iommufd_object_publish(&idev->obj);
 	return 0;
@@ -158,7 +162,7 @@ err_group:
 	return rc;
 }
 
-int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
+static int bind(struct iommufd_ctx *ctx, struct iommu_dev *d, void *hw_data, bool foreign, struct iommufd_device **out)
 {
 	struct iommu_group *g = iommu_dev_group_get(d);
 	int rc = check_hardware(ctx, d, g);
@@ -167,10 +171,21 @@ int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iom
 		iommu_group_put(g);
 		return rc;
 	}
-	rc = bind_in(ctx, d, group_get(ctx, g), out);
+	return bind_in(ctx, d, group_get(ctx, g), hw_data, foreign, out);
+}
+
+int iommufd_device_bind(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
+{
+	int rc = bind(ctx, d, NULL, false, out);
+
 	if (!rc)
 		*id = (*out)->obj.id;
 	return rc;
+}
+
+int iommufd_device_bind_foreign(struct iommufd_ctx *ctx, struct iommu_dev *d, void *hw_data, struct iommufd_device **out)
+{
+	return bind(ctx, d, hw_data, true, out);
 }
 
 int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, struct iommufd_device **out, uint32_t *id)
@@ -183,7 +198,7 @@ int iommufd_device_bind_noiommu(struct iommufd_ctx *ctx, struct iommu_dev *d, st
 	ig = group_new(NULL);
 	if (ig)
 		ig->bound = 1;
-	rc = bind_in(ctx, d, ig, out);
+	rc = bind_in(ctx, d, ig, NULL, false, out);
 	if (!rc)
 		*id = (*out)->obj.id;
 	return rc;
@@ -211,12 +226,6 @@ void iommufd_device_unbind(struct iommufd_device *idev)
 void iommufd_device_free(struct iommufd_object *o)
 {
 	assert(!"a device is unbound, not destroyed");
-}
-
-void iommufd_device_end_with_ctx(struct iommufd_device *idev)
-{
-	idev->foreign = true;
-	iommufd_ctx_put(idev->obj.ctx);
 }
 
 struct iommufd_ctx *iommufd_device_ctx(struct iommufd_device *idev)

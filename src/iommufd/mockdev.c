@@ -50,7 +50,6 @@ static void hardware_destroy(struct iommufd_mock *mock)
 static int mock_create(struct iommufd_ctx *ctx, uint32_t flags, struct iommufd_mock **out)
 {
 	struct iommufd_mock *mock = calloc(1, sizeof(*mock));
-	uint32_t id;
 	int rc;
 
 	if (!mock)
@@ -64,11 +63,9 @@ static int mock_create(struct iommufd_ctx *ctx, uint32_t flags, struct iommufd_m
 	rc = hardware_create(ctx, mock, flags);
 	if (rc)
 		goto err_abandon;
-	rc = iommufd_device_bind(ctx, mock->dev, &mock->idev, &id);
+	rc = iommufd_device_bind_foreign(ctx, mock->dev, mock, &mock->idev);
 	if (rc)
 		goto err_hardware;
-	mock->idev->hw_data = mock;
-	iommufd_device_end_with_ctx(mock->idev);
 	*out = mock;
 	return 0;
 

@@ -249,8 +249,11 @@ void iommufd_device_detach_all(struct iommufd_device *idev);
 bool iommufd_device_detached(struct iommufd_device *idev);
 /** iommufd_device_hwpt_locked - what it is attached to, NULL: nothing. The group's lock held */
 struct iommufd_hwpt *iommufd_device_hwpt_locked(struct iommufd_device *idev, uint32_t pasid);
-/** iommufd_device_end_with_ctx - a device that was just bound does not keep the context: who bound it unbinds it then */
-void iommufd_device_end_with_ctx(struct iommufd_device *idev);
+/**
+ * iommufd_device_bind_foreign - as iommufd_device_bind(), but the device does not keep the context: who binds it unbinds it
+ * then. @hw_data: its ->hw_data, as it can be found at once
+ */
+int iommufd_device_bind_foreign(struct iommufd_ctx *ctx, struct iommu_dev *d, void *hw_data, struct iommufd_device **out);
 /** iommufd_device_visit - NULL: no such device */
 struct iommufd_device *iommufd_device_visit(struct iommufd_ctx *ctx, uint32_t id);
 static inline void iommufd_device_leave(struct iommufd_device *idev)

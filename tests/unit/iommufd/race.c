@@ -4,45 +4,12 @@
  * while devices move between address spaces under DMA and software pins what is being unmapped. Nothing is expected of
  * any one call but that it ends; of all of them, that nothing is left over.
  */
-#include "iommufd_lab.h"
+#include "race_lab.h"
 #include "base/lock.h"
 
 #define ROUNDS 3000
 #define SPACES 2 /* ids 1 and 2: always there, with a page at HOME */
 #define HOME   0x10000000
-
-/* Memory of one kind without end; its bytes are those of one page. */
-static char page[PAGE];
-
-static int flat_area(struct mm *mm, uva_t at, struct mm_area *out)
-{
-	*out = (struct mm_area){ .start = 0, .last = UINT64_MAX >> 1, .readable = true, .writable = true };
-	return 0;
-}
-
-static int flat_read(struct mm *mm, void *dst, uva_t src, size_t n)
-{
-	return mem_copy_guarded(dst, page, MIN(n, PAGE));
-}
-
-static int flat_write(struct mm *mm, uva_t dst, const void *src, size_t n)
-{
-	return mem_copy_guarded(page, src, MIN(n, PAGE));
-}
-
-static uint64_t flat_limit(struct mm *mm)
-{
-	return UINT64_MAX;
-}
-
-static void flat_free(struct mm *mm)
-{
-}
-
-static const struct mm_ops flat_ops = {
-	.area = flat_area, .read = flat_read, .write = flat_write, .memlock_limit = flat_limit, .free = flat_free,
-};
-static struct mm flat;
 
 static bool no_caps(struct task *t, enum task_cap cap)
 {
@@ -56,16 +23,6 @@ static long ask(unsigned cmd, void *arg)
 	struct task t = { .ops = &thread_ops, .mm = &flat };
 
 	return file_ioctl(lab.file, &t, cmd, (uintptr_t)arg);
-}
-
-struct dice {
-	unsigned seed;
-};
-
-static unsigned roll(struct dice *d, unsigned n)
-{
-	d->seed = d->seed * 1103515245 + 12345;
-	return (d->seed >> 12) % n;
 }
 
 static atomic_bool stop;
@@ -243,8 +200,7 @@ static void everything_at_once(void **state)
 	struct thread t[8];
 	uint32_t pt = 1, id;
 
-	flat = (struct mm){ .ops = &flat_ops };
-	ref_init(&flat.ref);
+	flat_init();
 	/* The device has the first id: make it one that guesses do not destroy. */
 	lab_unbind(idev);
 	for (unsigned i = 0; i < SPACES; i++) {
