@@ -4,6 +4,7 @@
 #define FUZZ_H
 
 #include "abi/iommufd.h"
+#include "abi/iommufd_test.h"
 #include "abi/vfio.h"
 #include "front/capi/priv.h"
 #include "pci/pci.h"
@@ -43,7 +44,7 @@ uint64_t uva(void);
 
 /* ---- files, calls (files.c) ---- */
 
-enum kind { CTX, DEVICE, GROUP, CONTAINER, OTHER };
+enum kind { CTX, DEVICE, GROUP, CONTAINER, OTHER, ACCESS, DMABUF };
 
 struct fuzz_file {
 	int fd;
@@ -76,6 +77,7 @@ extern bool arena_changed;
 void arena_begin(void);
 
 void set_master(int fd, bool on); /* device.c */
+int test_call(int fd, uint32_t op, uint32_t id, struct iommu_test_cmd *c); /* mock.c */
 
 /* ---- calls: bytes are read, something is asked for ---- */
 
@@ -122,5 +124,29 @@ void do_unmap(void);
 void do_unmap_dma(void);
 void do_unset_container(void);
 void do_vfio_ioas(void);
+void do_scene(void);
+void do_nested_alloc(void);
+void do_viommu_alloc(void);
+void do_vdevice_alloc(void);
+void do_veventq_alloc(void);
+void do_hw_queue_alloc(void);
+void do_invalidate_entries(void);
+void do_region(void);
+void do_answer(void);
+void do_mock(void);
+void do_mock_replace(void);
+void do_pasid(void);
+void do_trigger(void);
+void do_check(void);
+void do_mark(void);
+void do_reserve(void);
+void do_access(void);
+void do_access_pages(void);
+void do_access_copy(void);
+void do_access_replace(void);
+void do_dmabuf(void);
+void do_dmabuf_revoke(void);
+void do_dmabuf_map(void);
+void do_limit(void);
 
 #endif

@@ -59,6 +59,10 @@ static void (*const calls[])(void) = {
 	do_hw_info, do_set_dirty, do_get_dirty, do_invalidate, do_fault_alloc, do_change_process, do_get_pa, do_open_group,
 	do_set_container, do_unset_container, do_get_device, do_set_iommu, do_extension, do_map_dma, do_unmap_dma,
 	do_dirty_pages, do_get_info, do_dup, do_place, do_any, do_master, do_reset, do_read_write,
+	/* What came later is behind, so that older programs stay what they are. */
+	do_scene, do_nested_alloc, do_viommu_alloc, do_vdevice_alloc, do_veventq_alloc, do_hw_queue_alloc, do_invalidate_entries,
+	do_region, do_answer, do_mock, do_mock_replace, do_pasid, do_trigger, do_check, do_mark, do_reserve, do_access,
+	do_access_pages, do_access_copy, do_access_replace, do_dmabuf, do_dmabuf_revoke, do_dmabuf_map, do_limit,
 };
 
 static void program_begin(void)
@@ -103,6 +107,18 @@ static void program_begin(void)
 		do_open_ctx();
 }
 
+/* Descriptors of our own: the lowest free number is what it was after the first program. */
+static void count_descriptors(void)
+{
+	static int first = -1;
+	int fd = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
+
+	close(fd);
+	if (first < 0)
+		first = fd;
+	assert(fd <= first);
+}
+
 static void program_end(void)
 {
 	if (arena_changed) {
@@ -117,6 +133,7 @@ static void program_end(void)
 	nfiles = 0;
 	place.set = false;
 	last_iova = 0;
+	count_descriptors();
 	assert(atomic_load(&m->machine->iommufd->contexts) == 0);
 	assert(mem_pinned_pages(m->machine->mem) == 0);
 	assert(atomic_load(&m->mm->mm.locked_pages) == 0);
