@@ -55,6 +55,7 @@ enum lock_rank {
 	RANK_PCI_INTX,       /* pci: interrupt line */
 	RANK_PCI_WORKER,     /* pci: a model's worker */
 	RANK_MEM,            /* mem: region table, pins */
+	RANK_MEM_RING,       /* mem: transfers from and to pages of private memory; a leaf */
 	RANK_PCI_PEER,       /* pci: queue of peer-to-peer accesses; a leaf, taken inside mem's window access */
 	RANK_IOMMUFD_EVENTS, /* iommufd: what waits in a queue of faults or events; inside DMA, a leaf but for who waits for it */
 	RANK_IOMMU_ASKS,     /* iommu: who waits for a page of one device; a leaf but for the answers */

@@ -63,6 +63,7 @@ void mem_destroy(struct mem *mem)
 		rwlock_fini(&mem->pin_lock[i]);
 	rwlock_fini(&mem->window_lock);
 	mem_identity_destroy(mem->identity);
+	mem_rings_destroy(mem->rings);
 	free(mem);
 }
 

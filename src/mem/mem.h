@@ -8,9 +8,9 @@
  * neighbouring pages of one pin are neighbouring phys_t, which lets page tables use large pages: regions
  * are placed so that (phys mod 1 GiB) can be chosen, see mem_pin().
  *
- * Pinned memory is reached in one of two ways, and nobody above can tell: shared memory is mapped into
- * the machine and copied at memcpy speed; private memory is reached by address through struct mm. True
- * pins of private memory are a third way, which needs no change to this header.
+ * Pinned memory is reached in one of three ways, and nobody above can tell: shared memory is mapped into
+ * the machine and copied at memcpy speed; private memory is reached by address through struct mm, or, when
+ * true pins were asked for and the host lets us, by its pages, wherever they are mapped by then (hold.c).
  */
 #ifndef UVFIO_MEM_MEM_H
 #define UVFIO_MEM_MEM_H
@@ -48,7 +48,8 @@ struct mem_piece {
  * @charge: charge locked pages to t->mm (spec 10, 4.4); BAR mappings never are
  * @out:    the pin; holds t->mm
  *
- * Return: 0; -EFAULT not mapped, not permitted, or a BAR whose memory is disabled; -ENOMEM memory or memlock limit
+ * Return: 0; -EFAULT not mapped, not permitted, or a BAR whose memory is disabled; -ENOMEM memory or memlock limit;
+ *         -TASK_RESTART of struct mm_ops.pin
  * Context: may sleep; takes no lock above RANK_MEM
  * Spec: MAP-09..15, LCK-01..03
  */
@@ -70,6 +71,19 @@ unsigned mem_pin_pieces(const struct mem_pin *pin, const struct mem_piece **piec
  * Does not wait for accesses under way, which find the pages where they were.
  */
 int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva);
+
+/**
+ * mem_pin_truly - from now on pins hold private memory by its pages, where struct mm_ops.pin can; before the first pin
+ * Tries it with a page of this process. What cannot be held so is pinned by address, as without; the first is logged.
+ * Return: 0; -errno this host denies it: nothing changes, but mem_pins_unheld() says why
+ */
+int mem_pin_truly(struct mem *mem);
+/** mem_pins_unheld - how many ranges are, or were, pinned by address though true pins were asked for; 0: *@why is 0, or denied at all */
+uint64_t mem_pins_unheld(struct mem *mem, int *why);
+/** mem_pin_reason - words for *@why */
+const char *mem_pin_reason(int why);
+/** mem_pin_slot - the system call of struct mm_ops.pin, for who is the address space; @length 0: let go. 0; -errno */
+int mem_pin_slot(int ring, unsigned slot, uva_t uva, uint64_t length);
 
 /* A window of bus addresses that belongs to a device: peer-to-peer DMA ends here. */
 struct mem_window_ops {

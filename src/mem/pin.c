@@ -2,8 +2,8 @@
 /*
  * Pins. A pin walks the caller's areas and makes of each as few pieces as it can, so it costs what the
  * areas cost, however many pages they have. Memory that the front end can map becomes a region with a
- * host pointer; all other memory of the pin becomes regions reached by address, neighbours in one; a
- * mapping of a BAR becomes the bus addresses behind it and costs neither a region nor a charge.
+ * host pointer; all other memory of the pin becomes regions reached by address, neighbours in one (and is held by
+ * its pages besides, where that was asked for: hold.c); a mapping of a BAR becomes the bus addresses behind it and costs neither a region nor a charge.
  *
  * Charging comes before pinning, area by area in address order, so that the first obstacle met decides
  * the errno, as on Linux.
@@ -183,6 +183,7 @@ static void pin_destroy(struct mem_pin *pin)
 		if (pin->pieces[i].phys >> MEM_REGION_SHIFT)
 			mem_region_destroy(pin->mem, pin->pieces[i].phys);
 	}
+	mem_hold_release(pin);
 	for (unsigned i = 0; i < pin->nshares; i++)
 		pin->share_mm->ops->unshare(pin->share_mm, pin->shares[i].host, pin->shares[i].length);
 	if (pin->charged && pin->pinned)
@@ -217,6 +218,7 @@ int mem_pin_in(void *storage, struct mem *mem, struct task *t, uva_t uva, uint64
 	struct mem_shard *s = mem_shard_mine(mem);
 	struct mem_pin *pin = storage ? storage : pin_alloc(s);
 	uint64_t n;
+	int rc = 0;
 
 	if (!pin)
 		return -ENOMEM;
@@ -233,13 +235,14 @@ int mem_pin_in(void *storage, struct mem *mem, struct task *t, uva_t uva, uint64
 		.foreign = storage != NULL,
 		.shard = (uint8_t)(s - mem->shard),
 	};
-	for (uint64_t at = 0; at < length; at += n) {
-		int rc = pin_area(pin, at, unlimited, &n);
-
-		if (rc) {
-			pin_destroy(pin);
-			return rc;
-		}
+	for (uint64_t at = 0; !rc && at < length; at += n)
+		rc = pin_area(pin, at, unlimited, &n);
+	pin->holds = NULL;
+	if (!rc)
+		rc = mem_hold_pin(pin);
+	if (rc) {
+		pin_destroy(pin);
+		return rc;
 	}
 	atomic_fetch_add(&s->pinned, pin->pinned);
 	*out = pin;
@@ -283,7 +286,7 @@ int mem_pin_repoint(struct mem_pin *pin, struct task *t, uva_t uva)
 	return 0;
 }
 
-int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
+static int access_address(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
 {
 	struct mm *mm;
 	uva_t uva;
@@ -296,5 +299,21 @@ int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool w
 	/* Without the lock, which others share: the program may keep whoever touches its memory waiting. */
 	rc = write ? mm->ops->write(mm, uva, buf, n) : mm->ops->read(mm, buf, uva, n);
 	mm_put(mm);
+	return rc;
+}
+
+int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write)
+{
+	size_t step;
+	int rc = 0;
+
+	if (!pin->holds)
+		return access_address(pin, at, buf, n, write);
+	for (size_t done = 0; rc == 0 && done < n; done += step) {
+		step = n - done;
+		rc = mem_hold_access(pin, at + done, (char *)buf + done, &step, write);
+		if (rc > 0)
+			rc = access_address(pin, at + done, (char *)buf + done, step, write);
+	}
 	return rc;
 }

@@ -53,7 +53,10 @@ struct mem_shard {
 /* Pins share their locks, as there may be very many. */
 #define MEM_PIN_LOCKS 64
 
+struct mem_holds;
 struct mem_identity;
+struct mem_ring;
+struct mem_rings;
 struct mem_run;
 
 struct mem {
@@ -62,6 +65,10 @@ struct mem {
 	void *windows;              /* [window_lock] tsearch tree by address */
 	struct mem_ram *ram;        /* [I] once it is used; NULL: nobody has asked for it */
 	struct mem_identity *identity; /* [I] from the start on; NULL: nobody asks which page is which */
+	struct mem_rings *rings;    /* [I] from the start on; NULL: private memory is reached by address */
+	int denied;                 /* [I] true pins were asked for, and this is why they are not made: an errno */
+	atomic_ullong unheld;       /* ranges that were to be held and are not */
+	atomic_int unheld_why;      /* the first one's errno */
 	atomic_ullong stale;
 	atomic_uint nchunks;        /* taken from chunk[] */
 	struct mem_shard shard[MEM_SHARDS];
@@ -79,7 +86,10 @@ struct mem_share {
 struct mem_pin {
 	struct mem *mem;
 	uint64_t length;
-	iova_t iova;
+	union {
+		iova_t iova;              /* while it is being made; */
+		struct mem_holds *holds;  /* [I] then: what of it is held by its pages; NULL: nothing */
+	};
 	struct mm *mm;              /* [lock] where the pages are, */
 	uva_t uva;                  /* [lock] and at which address */
 	struct mm *share_mm;        /* [I] who made the shares; a reference of its own when it is not mm */
@@ -125,6 +135,26 @@ void mem_region_destroy(struct mem *mem, phys_t phys);
 struct mem_pin *mem_region_pin(struct mem *mem, phys_t phys);
 /** mem_pin_access - by address: @at bytes behind the pin's first address */
 int mem_pin_access(struct mem_pin *pin, uint64_t at, void *buf, size_t n, bool write);
+/**
+ * mem_hold_pin - hold what of the pin is reached by address, if that was asked for and is possible
+ * Return: 0; -EFAULT there is no memory, as the kernel finds; -TASK_RESTART
+ * mem_hold_release - the inverse
+ */
+int mem_hold_pin(struct mem_pin *pin);
+void mem_hold_release(struct mem_pin *pin);
+/** mem_hold_access - @at in a pin with holds, at most *@n bytes, of which *@n are alike. 0; -EFAULT; 1: they are not held */
+int mem_hold_access(const struct mem_pin *pin, uint64_t at, void *buf, size_t *n, bool write);
+
+#define MEM_RING_BUFFER_MAX BIT64(30) /* bytes in a slot: Linux's limit */
+/** mem_ring_reserve - a free slot of a ring of @mm's. 0; -errno */
+int mem_ring_reserve(struct mem *mem, struct mm *mm, struct mem_ring **out, unsigned *slot);
+/** mem_ring_abandon - a slot that nothing was put into; mem_ring_clear - let go of what is in it, and then the same */
+void mem_ring_abandon(struct mem *mem, struct mem_ring *r, unsigned slot);
+void mem_ring_clear(struct mem *mem, struct mem_ring *r, unsigned slot);
+int mem_ring_fd(const struct mem_ring *r);
+/** mem_ring_move - copy from or to the memory in a slot, which was at @uva. 0; -EFAULT */
+int mem_ring_move(struct mem_ring *r, unsigned slot, uva_t uva, void *buf, size_t n, bool write);
+void mem_rings_destroy(struct mem_rings *all); /* NULL is fine */
 /** mem_window_access - bus addresses */
 int mem_window_access(struct mem *mem, phys_t phys, void *buf, size_t n, bool write);
 /**

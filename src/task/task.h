@@ -18,6 +18,9 @@ struct task;
 enum task_cap { TASK_CAP_SYS_RAWIO, TASK_CAP_IPC_LOCK, TASK_CAP_SYS_ADMIN, TASK_CAP_SYS_RESOURCE };
 #define TASK_CAPS 4
 
+/* The kernel's ERESTARTNOINTR: the call is to fail with it, for no reason that it can know of, and is made once more. */
+#define TASK_RESTART 513
+
 struct task_ops {
 	/* Copy between the machine and the caller. Return 0 or -EFAULT; a fault may leave part of @n copied. */
 	int (*copy_in)(struct task *t, void *dst, uva_t src, size_t n);
@@ -77,6 +80,13 @@ struct mm_ops {
 	 */
 	int (*read)(struct mm *mm, void *dst, uva_t src, size_t n);
 	int (*write)(struct mm *mm, uva_t dst, const void *src, size_t n);
+	/*
+	 * Have [@uva, +@length) made buffer @slot of the io_uring @ring, a descriptor of this process, by somebody who runs in
+	 * the address space: the pages are then pinned by the kernel for as long as they are that buffer, whatever becomes of
+	 * the address space. mem_pin_slot() is the call to make. NULL: no way. Context: no lock of RANK_MEM or further in
+	 * -EOPNOTSUPP: nobody of it can be made to; -ESRCH: it is ending; -TASK_RESTART; other: what the kernel says
+	 */
+	int (*pin)(struct mm *mm, int ring, unsigned slot, uva_t uva, uint64_t length);
 	/* RLIMIT_MEMLOCK of the process, in bytes; UINT64_MAX: none */
 	uint64_t (*memlock_limit)(struct mm *mm);
 	void (*free)(struct mm *mm); /* after the last mm_put() */

@@ -44,7 +44,7 @@ struct fake_mm {
 	unsigned n;
 	uint64_t limit;      /* RLIMIT_MEMLOCK */
 	unsigned shares;     /* not unshared yet */
-	unsigned area_calls;
+	atomic_uint area_calls;
 	atomic_uint accesses;/* by address */
 	bool freed;
 };
