@@ -34,15 +34,27 @@ static int create_iommufd(struct machine *m, const struct machine_parameters *p)
 	return iommufd_create(m->tree, m->mem, m->iommu, &m->log, &params, &m->iommufd);
 }
 
-static int create_layers(struct machine *m, struct mirror_pool *mirror)
+static int create_mem(struct machine *m, bool true_pins)
+{
+	int why, rc = mem_create(&m->log, &m->mem);
+
+	if (!rc && m->desc->kernel.iommufd_test == MACHINE_YES)
+		rc = mem_identify_pins(m->mem);
+	if (rc || !true_pins)
+		return rc;
+	why = -mem_pin_truly(m->mem);
+	if (why)
+		log_msg(&m->log, LOG_WARN, "uvfio: true pins: %s: private memory is reached by address", mem_pin_reason(why));
+	return 0;
+}
+
+static int create_layers(struct machine *m, const struct machine_options *o)
 {
 	const struct machine_parameters *p = &m->desc->parameters;
 	int rc = event_loop_create(&m->loop);
 
 	if (!rc)
-		rc = mem_create(&m->log, &m->mem);
-	if (!rc && m->desc->kernel.iommufd_test == MACHINE_YES)
-		rc = mem_identify_pins(m->mem);
+		rc = create_mem(m, o->true_pins);
 	if (!rc)
 		rc = create_tree(m);
 	if (!rc)
@@ -52,7 +64,7 @@ static int create_layers(struct machine *m, struct mirror_pool *mirror)
 	if (!rc)
 		rc = pci_create(m->bus, m->iommu, m->mem, &m->log, &m->pci);
 	if (!rc)
-		pci_mirror_from(m->pci, mirror);
+		pci_mirror_from(m->pci, o->mirror);
 	if (!rc)
 		rc = pci_acs_params(m->pci, p->config_acs, p->disable_acs_redir);
 	if (!rc && !(p->vfio.without & VFIO_WITHOUT_IOMMUFD))
@@ -251,14 +263,17 @@ static void destroy_hardware(struct machine *m)
 
 int machine_create(const struct machine_desc *d, const struct machine_options *o, struct machine **out)
 {
+	static const struct machine_options none;
 	struct machine *m = calloc(1, sizeof(*m));
 	int rc;
 
 	if (!m)
 		return -ENOMEM;
+	if (!o)
+		o = &none;
 	m->desc = machine_desc_get(d);
-	log_init(&m->log, o ? o->log_sink : NULL, o ? o->log_ctx : NULL);
-	rc = create_layers(m, o ? o->mirror : NULL);
+	log_init(&m->log, o->log_sink, o->log_ctx);
+	rc = create_layers(m, o);
 	if (rc)
 		log_msg(&m->log, LOG_ERR, "the machine cannot be built: %s", strerror(-rc));
 	else

@@ -35,6 +35,7 @@ const char *machine_default_text(void);
 struct machine_options {
 	void (*log_sink)(void *ctx, enum log_level level, const char *line); /* may be NULL */
 	void *log_ctx;
+	bool true_pins;   /* hold private memory by its pages (mem_pin_truly); where that is not possible the log says so */
 	struct mirror_pool *mirror; /* where registers that programs may read by themselves are kept; NULL: nowhere. Stays */
 };
 /** machine_create - build and boot: scan, group, bind. Return: 0; -errno with the reason in the log */

@@ -121,6 +121,20 @@ static void report_faults(struct machine *m, FILE *out)
 		fprintf(out, "  (of the last %u faults)\n", n);
 }
 
+/* True pins were asked for, and not all are. */
+static void report_unheld(struct machine *m, FILE *out)
+{
+	int why;
+	uint64_t n = mem_pins_unheld(m->mem, &why);
+
+	if (n)
+		fprintf(out,
+			"uvfio: %" PRIu64 " range%s of private memory had no true pin (%s) and %s reached by address\n", n,
+			n == 1 ? "" : "s", mem_pin_reason(why), n == 1 ? "was" : "were");
+	else if (why)
+		fprintf(out, "uvfio: no true pins (%s): private memory was reached by address\n", mem_pin_reason(why));
+}
+
 void machine_report(struct machine *m, FILE *out)
 {
 	uint64_t stale = mem_stale(m->mem), pinned = mem_pinned_pages(m->mem);
@@ -137,6 +151,7 @@ void machine_report(struct machine *m, FILE *out)
 			"uvfio: %" PRIu64 " DMA access%s to memory that was mapped for DMA and that the program has "
 					  "unmapped or lost\n",
 			stale, stale == 1 ? "" : "es");
+	report_unheld(m, out);
 	if (pinned)
 		fprintf(out, "uvfio: %s still mapped for DMA at the end\n", amount(pinned * UVFIO_PAGE_SIZE, size));
 }
