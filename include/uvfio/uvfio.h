@@ -43,7 +43,7 @@ int uvfio_dup(struct uvfio_machine *m, int fd);
  * uvfio_ioctl - pointers inside are this process's; a bad one is EFAULT
  * Eventfds are real file numbers of this process. Shared memory mapped for DMA stays the device's target until it is
  * unmapped for DMA. Private memory is used in place: unmapping it early makes the device's accesses fail, not the
- * process.
+ * process; uvfio_true_pins() changes that.
  */
 int uvfio_ioctl(struct uvfio_machine *m, int fd, unsigned long cmd, void *arg);
 ssize_t uvfio_read(struct uvfio_machine *m, int fd, void *buf, size_t n);
@@ -90,6 +90,14 @@ uint64_t uvfio_dma_faults(struct uvfio_machine *m);
  * CAP_SYS_RESOURCE goes with CAP_SYS_ADMIN.
  */
 void uvfio_set_caps(struct uvfio_machine *m, int sys_rawio, int ipc_lock, int sys_admin);
+
+/**
+ * uvfio_true_pins - hold private memory that is mapped for DMA by its pages, as Linux does: they stay the device's target
+ * when the process maps something else there. Before anything is mapped. Memory the process may only read is not held.
+ * Costs a system call a mapping, and some a transfer: 1 us for 64 bytes.
+ * Return: 0; -1: this host denies io_uring (errno), which it needs, and nothing changes
+ */
+int uvfio_true_pins(struct uvfio_machine *m);
 
 #ifdef __cplusplus
 }

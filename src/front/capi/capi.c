@@ -4,6 +4,7 @@
  * process, and turns a negative errno into errno and -1. File numbers are an array of the machine.
  */
 #include "front/capi/priv.h"
+#include "mem/mem.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -189,6 +190,15 @@ EXPORT void uvfio_set_caps(struct uvfio_machine *m, int sys_rawio, int ipc_lock,
 	atomic_store(&m->caps[TASK_CAP_IPC_LOCK], ipc_lock);
 	atomic_store(&m->caps[TASK_CAP_SYS_ADMIN], sys_admin);
 	atomic_store(&m->caps[TASK_CAP_SYS_RESOURCE], sys_admin);
+}
+
+EXPORT int uvfio_true_pins(struct uvfio_machine *m)
+{
+	int rc = mem_pin_truly(machine_mem(m->machine));
+
+	if (rc == 0)
+		atomic_store(&m->mm->true_pins, true);
+	return (int)result(rc);
 }
 
 /* ---- calls on files ---- */

@@ -5,7 +5,8 @@
  * of the address space, however many pins lie in it: a process has few mappings to spare.
  *
  * Private memory cannot be held like that and is used in place, as is shared memory when a duplicate is
- * refused: the device's accesses fail, and are counted, once it is unmapped.
+ * refused: the device's accesses fail, and are counted, once it is unmapped. With true pins mem/ holds such memory by its
+ * pages, and nothing is used in place.
  */
 #include "front/capi/priv.h"
 #include "mem/mem.h"
@@ -87,10 +88,13 @@ static char *share_get(struct capi_mm *cm, const struct mm_area *area, uva_t uva
 
 int capi_share(struct mm *mm, const struct mm_area *area, uva_t uva, uint64_t length, void **host)
 {
-	char *own = area->shared ? share_get(container_of(mm, struct capi_mm, mm), area, uva) : NULL;
+	struct capi_mm *cm = container_of(mm, struct capi_mm, mm);
+	char *own = area->shared ? share_get(cm, area, uva) : NULL;
 	char *at = own ? own : (char *)(uintptr_t)uva;
 	char byte;
 
+	if (!own && atomic_load(&cm->true_pins))
+		return -EOPNOTSUPP;
 	/* Behind the end of a file there are no pages to pin, so see whether the last one is there. */
 	if (area->ino && mem_copy_guarded(&byte, at + length - 1, 1)) {
 		if (own)

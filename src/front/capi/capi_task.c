@@ -239,12 +239,18 @@ static void capi_mm_free(struct mm *mm)
 	free(cm);
 }
 
+static int capi_pin(struct mm *mm, int ring, unsigned slot, uva_t uva, uint64_t length)
+{
+	return mem_pin_slot(ring, slot, uva, length);
+}
+
 static const struct mm_ops capi_mm_ops = {
 	.area = capi_area,
 	.share = capi_share,
 	.unshare = capi_unshare,
 	.read = capi_mm_read,
 	.write = capi_mm_write,
+	.pin = capi_pin,
 	.memlock_limit = capi_memlock_limit,
 	.free = capi_mm_free,
 };

@@ -15,6 +15,7 @@
 struct capi_mm {
 	struct mm mm;
 	int maps;               /* [I] /proc/self/maps, or -1 */
+	atomic_bool true_pins;  /* private memory is not used in place */
 	struct mutex lock;      /* RANK_SUPER_FDS */
 	void *by_key, *by_host; /* [lock] tsearch of duplicates of shared memory, see capi_share.c */
 };

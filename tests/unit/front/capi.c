@@ -209,6 +209,11 @@ struct log *machine_log(struct machine *m)
 	return &m->log;
 }
 
+struct mem *machine_mem(struct machine *m)
+{
+	return m->mem;
+}
+
 int machine_list(struct machine *m, bool json, FILE *out)
 {
 	return 0;
@@ -629,6 +634,44 @@ static void test_mapped(void **state)
 	file_put(f);
 }
 
+/* What is unmapped, or replaced, stays what the device has, and nothing is used in place. */
+static void test_true_pins(void **state)
+{
+	struct mem_pin *pin;
+	const struct mem_piece *piece;
+	struct capi_task ct;
+	char text[16] = "";
+	int why;
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (uvfio_true_pins(um)) {
+		print_message("this host denies io_uring: %s\n", strerror(errno));
+		munmap(p, PAGE);
+		return;
+	}
+	assert_int_equal(uvfio_true_pins(um), 0);
+	assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+	assert_string_equal(p + 8, "device");
+	strcpy(p, "unmap me");
+	assert_int_equal(uvfio_ioctl(um, fd, PIN, p), 0);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p));
+	assert_ptr_equal(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), p);
+	strcpy(p, "read me");
+	mprotect(p, PAGE, PROT_READ);
+	FAILS(EFAULT, uvfio_ioctl(um, fd, PIN, p)); /* writing */
+	assert_int_equal(mem_pins_unheld(last->mem, &why), 0);
+	capi_task_init(&ct, um);
+	assert_int_equal(mem_pin(last->mem, &ct.task, (uintptr_t)p, PAGE, 0, MEM_READ, false, &pin), 0);
+	assert_int_equal(mem_pins_unheld(last->mem, &why), 1);
+	assert_int_equal(why, EROFS);
+	mem_pin_pieces(pin, &piece);
+	assert_int_equal(mem_read(last->mem, piece->phys, text, 8), 0);
+	assert_string_equal(text, "read me");
+	munmap(p, PAGE);
+	assert_int_equal(mem_read(last->mem, piece->phys, text, 8), -EFAULT);
+	mem_unpin(pin);
+}
+
 /* Inside the test, as cmocka changes signal handlers between it and its fixtures. */
 static void with_machine(void **state)
 {
@@ -642,8 +685,8 @@ static void with_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_files), T(test_signals), T(test_emfile), T(test_task), T(test_pins), T(test_mmap), T(test_fixed),
-		T(test_mapped),
+		T(test_files), T(test_signals), T(test_emfile), T(test_task), T(test_pins), T(test_true_pins), T(test_mmap),
+		T(test_fixed), T(test_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
