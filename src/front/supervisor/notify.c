@@ -36,6 +36,8 @@ int super_call_send(struct super_call *c, long val)
 {
 	struct seccomp_notif_resp r = { .id = c->n->id };
 
+	if (c->stopped)
+		return super_stop_answer(c, val);
 	if (val == SUPER_CONTINUE) {
 		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 		atomic_fetch_add_explicit(&c->s->continued, 1, memory_order_relaxed);
@@ -56,6 +58,8 @@ bool super_call_valid(struct super_call *c)
 {
 	uint64_t id = c->n->id;
 
+	if (c->stopped)
+		return super_stop_valid(c);
 	if (c->s->tracer)
 		return super_tracer_valid(c);
 	return ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
@@ -72,6 +76,8 @@ int super_call_addfd(struct super_call *c, int fd, int at, int oflags)
 	};
 	int n;
 
+	if (c->stopped)
+		return (int)super_trace_addfd((pid_t)c->n->pid, fd, at, oflags);
 	if (c->s->tracer)
 		return super_tracer_addfd(c, fd, at, oflags);
 	n = ioctl(c->s->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
@@ -172,6 +178,11 @@ static bool lead_end(struct super_worker *w)
 /* ---- one notification ---- */
 
 static _Thread_local struct super_call *current;
+
+struct super_call *super_call_current(void)
+{
+	return current;
+}
 
 bool super_call_hold(struct super_file *sf)
 {

@@ -206,6 +206,8 @@ struct super_call {
 	struct super_proc *proc;    /* referenced; NULL until super_call_proc() */
 	struct super_task task;
 	bool task_made;
+	bool stopped;               /* kept in a stop, with an answer that is not yet the one: stop.c */
+	int given, given_at;        /* [stopped] a descriptor of ours, and where the caller has it until the answer; -1: nowhere */
 	struct super_file *held[8]; /* until the end of the call */
 	unsigned nheld;
 };
@@ -240,6 +242,8 @@ bool super_call_hold(struct super_file *sf);
  * Close @fd before the answer: a caller that goes on and closes its own must be the last who has the description.
  */
 int super_call_addfd(struct super_call *c, int fd, int at, int oflags);
+/** super_call_current - the call that this thread answers; NULL: none */
+struct super_call *super_call_current(void);
 /** super_call_answer - run the handler and answer, on a thread that may do nothing else meanwhile */
 void super_call_answer(struct super_call *c);
 typedef long (*super_handler)(struct super_call *c);
@@ -470,6 +474,11 @@ int super_trace_attach(pid_t tid, unsigned long options);
  */
 int super_trace_attach_other(struct super_call *c, pid_t tid);
 /**
+ * super_trace_taken - is the caller seized by another of our threads? That waits for it to stop, which it will not do before
+ * the call is answered; -TASK_RESTART is an answer after which it is made once more
+ */
+bool super_trace_taken(struct super_call *c);
+/**
  * super_trace_again - the caller is seized by another of our threads, which cannot go on before the call is answered:
  * let it, and have the call made once more afterwards. False: that is not so, and the call is not answered
  */
@@ -483,6 +492,8 @@ void super_trace_detach(pid_t tid, int sig);
  * Return: its result; -ESRCH it is gone. Its number may be another thread's already (exec): leave that alone.
  */
 long super_trace_call(pid_t tid, long nr, const uint64_t args[6]);
+/** super_trace_call_quiet - the same where the filter does not see it. -EOPNOTSUPP: it has no stub */
+long super_trace_call_quiet(pid_t tid, long nr, const uint64_t args[6]);
 /** super_trace_result - what the system call it is in will return */
 void super_trace_result(pid_t tid, long val);
 /** super_trace_wait_by - how this thread waits for one of several it traces; @wait: as waitpid(tid, status, __WALL) */
@@ -501,6 +512,17 @@ struct super_in_stop {
  * Return: SUPER_DONE; -errno of before(); or SUPER_CONTINUE when the caller cannot be traced, and nothing was run
  */
 long super_call_in_stop(struct super_call *c, const struct super_in_stop *s);
+
+/* stop.c */
+/**
+ * super_call_within - run @fn while the caller is stopped at the end of its call, which is still to be answered
+ * It stays stopped until it is. @give: a descriptor of ours that @fn needs in the caller, where it is at @at until then
+ * Return: @fn's result; -EOPNOTSUPP it cannot be stopped, or given the descriptor; -ESRCH it is gone; -TASK_RESTART
+ */
+long super_call_within(struct super_call *c, int give, long (*fn)(pid_t tid, int at, void *ctx), void *ctx);
+/* What super_call_*() do when it is stopped. */
+int super_stop_answer(struct super_call *c, long val);
+bool super_stop_valid(struct super_call *c);
 
 /* inject.c */
 long super_execve(struct super_call *c);

@@ -75,8 +75,9 @@ static bool mark_of(int fd, uint64_t *key)
 static long run(pid_t tid, long nr, uint64_t a, uint64_t b, uint64_t c)
 {
 	const uint64_t args[6] = { a, b, c };
+	long rc = super_trace_call_quiet(tid, nr, args);
 
-	return super_trace_call(tid, nr, args);
+	return rc == -EOPNOTSUPP ? super_trace_call(tid, nr, args) : rc;
 }
 
 /* Put the mark of @fd, if it has one, on descriptor @n there. */

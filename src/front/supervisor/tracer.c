@@ -393,6 +393,30 @@ long super_tracer_in_stop(struct super_call *c, long val, void (*fn)(struct supe
 	return SUPER_DONE;
 }
 
+struct within {
+	long (*fn)(pid_t tid, void *ctx);
+	void *ctx;
+};
+
+static long do_within(struct super_tracer *tr, struct job *j, void *ctx)
+{
+	const struct within *w = ctx;
+	struct tracee *t = j->t;
+	long rc;
+
+	if (!t || t->lost || leave(t, false))
+		return -ESRCH;
+	rc = w->fn(t->r.tid, w->ctx);
+	return t->lost ? -ESRCH : rc;
+}
+
+long super_tracer_within(struct super_call *c, long (*fn)(pid_t tid, void *ctx), void *ctx)
+{
+	struct within w = { fn, ctx };
+
+	return ask(c, do_within, &w);
+}
+
 struct others {
 	void (*fn)(pid_t tid);
 };

@@ -21,6 +21,8 @@ int super_tracer_send(struct super_call *c, long val);
 bool super_tracer_valid(struct super_call *c);
 int super_tracer_addfd(struct super_call *c, int fd, int at, int oflags);
 long super_tracer_in_stop(struct super_call *c, long val, void (*fn)(struct super_call *c, pid_t tid, void *ctx), void *ctx);
+/** super_tracer_within - the caller's call is done, but for its answer: run @fn there. Its result; -ESRCH */
+long super_tracer_within(struct super_call *c, long (*fn)(pid_t tid, void *ctx), void *ctx);
 /** super_tracer_others - run @fn on each other thread of the calling process, in a stop that comes before its next step */
 void super_tracer_others(struct super_call *c, void (*fn)(pid_t tid));
 /** super_tracer_redirect - the calling process may have low descriptors that are attributes: look at all its calls */
