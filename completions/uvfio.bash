@@ -12,15 +12,19 @@ _uvfio()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 	fi
+	if [[ $verb == run && ${COMP_WORDS[COMP_CWORD-1]} == --pins ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "true address" -- "$cur")
+		return
+	fi
 	case $verb in
 	run)
 		for ((i = 2; i < COMP_CWORD; i++)); do
-			if [[ ${COMP_WORDS[i]} == -- || ${COMP_WORDS[i]} != -* && ${COMP_WORDS[i-1]} != -m ]]; then
+			if [[ ${COMP_WORDS[i]} == -- || ${COMP_WORDS[i]} != -* && ${COMP_WORDS[i-1]} != @(-m|--pins) ]]; then
 				mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
 				return
 			fi
 		done
-		mapfile -t COMPREPLY < <(compgen -W "-m -q --" -- "$cur") ;;
+		mapfile -t COMPREPLY < <(compgen -W "-m -q --pins --" -- "$cur") ;;
 	list) mapfile -t COMPREPLY < <(compgen -W "-m --json" -- "$cur") ;;
 	explain)
 		mapfile -t COMPREPLY < <(compgen -W "-m $(uvfio list --json 2> /dev/null |

@@ -18,12 +18,12 @@ int cli_doctor(int argc, char **argv);
 int cli_machine(int argc, char **argv);
 
 struct machine;
-struct mirror_pool;
+struct machine_options;
 /**
  * cli_boot - read a machine file and build the machine, saying what is wrong on standard error
- * @path: NULL: the built-in machine; @mirror: as machine_options has it. Return: NULL when it failed
+ * @path: NULL: the built-in machine; @like: but for its log; NULL: as they are. Return: NULL when it failed
  */
-struct machine *cli_boot(const char *path, struct mirror_pool *mirror);
+struct machine *cli_boot(const char *path, const struct machine_options *like);
 /**
  * cli_live - inside uvfio run: answer from the running machine by printing one of its files
  * @file: below /sys/kernel/uvfio; @query: written to it first, NULL: nothing

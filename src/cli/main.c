@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const struct cli_verb verbs[] = {
-	{ "run", "[-m FILE] [-q] [--] PROGRAM [ARGS]", "run a program, and all it starts, on a machine", cli_run },
+	{ "run", "[-m FILE] [-q] [--pins HOW] [--] PROGRAM ...", "run a program, and all it starts, on a machine", cli_run },
 	{ "list", "[-m FILE] [--json]", "draw the machine: devices, groups, drivers, who has what open", cli_list },
 	{ "explain", "[-m FILE] BDF|GROUP", "who keeps a device from being given to a program, and what to do", cli_explain },
 	{ "check", "FILE...", "say what is wrong with machine files", cli_check },
@@ -30,15 +30,16 @@ static void complain(void *ctx, enum log_level level, const char *text)
 		fprintf(stderr, "%s%s\n", strncmp(text, "uvfio", 5) == 0 ? "" : "uvfio: ", text);
 }
 
-struct machine *cli_boot(const char *path, struct mirror_pool *mirror)
+struct machine *cli_boot(const char *path, const struct machine_options *like)
 {
-	const struct machine_options options = { .log_sink = complain, .mirror = mirror };
+	struct machine_options options = like ? *like : (struct machine_options){ 0 };
 	struct machine_desc *d;
 	struct machine *m;
 	int rc = machine_desc_load(path, stderr, &d);
 
 	if (rc != 0)
 		return NULL;
+	options.log_sink = complain;
 	rc = machine_create(d, &options, &m);
 	machine_desc_free(d);
 	if (rc != 0) {

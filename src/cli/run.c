@@ -36,7 +36,7 @@ static bool without(struct super_options *o, const char *what)
 		unsigned bit;
 	} names[] = {
 		{ "notify", SUPER_WITHOUT_NOTIFY },   { "getfd", SUPER_WITHOUT_GETFD }, { "inject", SUPER_WITHOUT_INJECT },
-		{ "procmap", SUPER_WITHOUT_PROCMAP }, { "mem", SUPER_WITHOUT_MEM },
+		{ "procmap", SUPER_WITHOUT_PROCMAP }, { "mem", SUPER_WITHOUT_MEM },   { "pins", SUPER_WITHOUT_PINS },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -45,7 +45,16 @@ static bool without(struct super_options *o, const char *what)
 			return true;
 		}
 	}
-	fprintf(stderr, "uvfio run: --without notify, getfd, inject, procmap or mem\n");
+	fprintf(stderr, "uvfio run: --without notify, getfd, inject, procmap, mem or pins\n");
+	return false;
+}
+
+static bool pins(struct machine_options *o, const char *how)
+{
+	o->true_pins = strcmp(how, "true") == 0;
+	if (o->true_pins || strcmp(how, "address") == 0)
+		return true;
+	fprintf(stderr, "uvfio run: --pins true or address\n");
 	return false;
 }
 
@@ -53,8 +62,10 @@ int cli_run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "machine", required_argument, NULL, 'm' }, { "quiet", no_argument, NULL, 'q' },
-		{ "without", required_argument, NULL, 'w' }, { 0 },
+		{ "pins", required_argument, NULL, 'p' },    { "without", required_argument, NULL, 'w' },
+		{ 0 },
 	};
+	struct machine_options mo = { 0 };
 	struct super_options o = { 0 };
 	struct machine *m;
 	int c, rc, status = 0;
@@ -65,7 +76,7 @@ int cli_run(int argc, char **argv)
 			o.machine_file = optarg;
 		else if (c == 'q')
 			o.quiet = true;
-		else if (c != 'w' || !without(&o, optarg))
+		else if (c == 'p' ? !pins(&mo, optarg) : c != 'w' || !without(&o, optarg))
 			return 2;
 	}
 	if (optind == argc) {
@@ -75,7 +86,8 @@ int cli_run(int argc, char **argv)
 	/* Without it all goes on, only slower. */
 	if (super_mirror_create(&o.mirror))
 		o.mirror = NULL;
-	m = cli_boot(o.machine_file, o.mirror);
+	mo.mirror = o.mirror;
+	m = cli_boot(o.machine_file, &mo);
 	if (!m) {
 		super_mirror_destroy(o.mirror);
 		return 125;

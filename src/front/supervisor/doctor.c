@@ -4,6 +4,7 @@
  * costs here, what is used instead where the host forbids it, and what would allow it. Needs no machine.
  */
 #include "front/supervisor/priv.h"
+#include "mem/mem.h"
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -176,7 +177,8 @@ static bool doctor_trace(FILE *out)
 	return n == ROUNDS;
 }
 
-static bool doctor_notify(FILE *out)
+/* *@traced: it is not used, but ptrace. Return: does one of them work? */
+static bool doctor_notify(FILE *out, bool *traced)
 {
 	struct notify_try *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	bool killable = true, sync_wake = false;
@@ -216,7 +218,8 @@ static bool doctor_notify(FILE *out)
 			: "needs Linux 6.6: calls may cost 10 times as much on virtual machines");
 	}
 	munmap(t, sizeof(*t));
-	return (listener > 0 && killable) || doctor_trace(out);
+	*traced = listener <= 0 || !killable;
+	return !*traced || doctor_trace(out);
 }
 
 /* ---- the caller's memory, descriptors, context ---- */
@@ -342,16 +345,17 @@ static bool doctor_release(FILE *out)
 	return ok;
 }
 
-static void doctor_pins(FILE *out)
+static void line_pins(FILE *out, bool traced)
 {
-	char params[120] = { 0 }; /* struct io_uring_params */
-	long fd = syscall(SYS_io_uring_setup, 2, params);
-	int err = errno;
+	double us = 0;
+	int rc = traced ? -EOPNOTSUPP : super_try_pins(&us);
 
-	line(out, "true pins (io_uring)", fd >= 0, 0, "%s%s", fd >= 0 ? "allowed here" : strerror(err),
-	     "; not used yet: private memory is reached by address, DMA to memory a program has unmapped is reported");
-	if (fd >= 0)
-		close((int)fd);
+	if (rc)
+		line(out, "true pins (io_uring)", false, 0, "%s: private memory is reached by address, DMA goes to what the "
+		     "program has there by then", traced ? "not with ptrace" : mem_pin_reason(-rc));
+	else
+		line(out, "true pins (io_uring)", true, us, "what mapping private memory costs with --pins true; DMA then "
+		     "reaches the pages it had");
 }
 
 static void doctor_limits(FILE *out)
@@ -372,13 +376,13 @@ static void doctor_limits(FILE *out)
 int super_doctor(FILE *out)
 {
 	struct utsname u;
-	bool ok;
+	bool ok, traced = true;
 	pid_t pid;
 
 	uname(&u);
 	line(out, "Linux", true, 0, "%s %s", u.release, u.machine);
 	fflush(out);
-	ok = doctor_notify(out);
+	ok = doctor_notify(out, &traced);
 	fflush(out);
 	pid = child();
 	if (pid > 0) {
@@ -389,7 +393,7 @@ int super_doctor(FILE *out)
 		child_end(pid);
 	}
 	ok &= doctor_release(out);
-	doctor_pins(out);
+	line_pins(out, traced);
 	doctor_limits(out);
 	fprintf(out, ok ? "uvfio run works here.\n" : "uvfio run does not work here.\n");
 	return ok ? 0 : -1;

@@ -305,6 +305,7 @@ static const struct mm_ops ops = {
 	.unshare = mm_unshare,
 	.read = mm_read,
 	.write = mm_write,
+	.pin = super_pin,
 	.memlock_limit = mm_memlock_limit,
 	.free = mm_free,
 	.alive = mm_is_alive,

@@ -190,6 +190,7 @@ struct super {
 	int guard_pipe;             /* write end: while it is open the guard lets the programs live */
 	atomic_uint chdirs;         /* for numbers that differ */
 	atomic_ullong notified, continued; /* for the report */
+	atomic_uint filters;        /* seccomp filters of a program that has none of its own; 0: not known yet */
 	atomic_uint warned;         /* bits of things said once */
 };
 
@@ -523,6 +524,14 @@ long super_call_within(struct super_call *c, int give, long (*fn)(pid_t tid, int
 /* What super_call_*() do when it is stopped. */
 int super_stop_answer(struct super_call *c, long val);
 bool super_stop_valid(struct super_call *c);
+
+/* pins.c */
+/** super_pin - struct mm_ops.pin */
+int super_pin(struct mm *mm, int ring, unsigned slot, uva_t uva, uint64_t length);
+/** super_try_pins - do all of it with a child made for it. 0 and what one pin costs; -errno */
+int super_try_pins(double *us);
+/** super_pin_there - the call of it, in a stopped thread that has the ring at @fd. 0; -errno */
+long super_pin_there(pid_t tid, int fd, unsigned slot, uva_t uva, uint64_t length);
 
 /* inject.c */
 long super_execve(struct super_call *c);

@@ -26,6 +26,7 @@ struct super_options {
 #define SUPER_WITHOUT_INJECT  BIT(1) /* ptrace: no stub, no redirected attributes */
 #define SUPER_WITHOUT_PROCMAP BIT(2) /* PROCMAP_QUERY: read /proc/PID/maps */
 #define SUPER_WITHOUT_MEM     BIT(3) /* /proc/PID/mem */
+#define SUPER_WITHOUT_PINS    BIT(5) /* a buffer registered in an io_uring by a program */
 #define SUPER_WITHOUT_NOTIFY  BIT(4) /* a listener of a seccomp filter: trace */
 
 /**
