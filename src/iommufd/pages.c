@@ -9,50 +9,9 @@
  *
  * Spec: 30, 4.8 and 8.
  */
-#include "iommufd/pages.h"
-#include "iommufd/priv.h"
+#include "iommufd/pages_priv.h"
 #include <assert.h>
-#include <bsd/sys/tree.h>
 #include <unistd.h>
-
-struct pages_span {
-	RB_ENTRY(pages_span) node;
-	uint64_t first, last; /* pages, inclusive */
-	unsigned holders;
-	struct pages_pin *pin;
-};
-RB_HEAD(pages_spans, pages_span);
-
-/* One mem_pin, of pages [first, ...) of the object. */
-struct pages_pin {
-	struct mem_pin *pin;    /* NULL: not in use */
-	uint64_t first;
-	unsigned spans;
-	struct pages_span span; /* what it was made for; those cut off are by themselves */
-};
-
-struct iommufd_pages {
-	struct iommufd *fd;         /* [I] */
-	struct ref ref;
-	struct mutex lock;          /* RANK_IOMMUFD_PAGES */
-	struct mm *source;          /* [I] where the pages are: the process's memory, or a file's; NULL: */
-	struct iommufd_dmabuf *dmabuf; /* [I] in a dma-buf, of which no pages are held */
-	bool file;                  /* [I] */
-	bool writable;              /* [I] */
-	uva_t base;                 /* [I] of page 0 */
-	uint64_t offset;            /* [I] in page 0, where what was mapped begins */
-	uint64_t npages;            /* [I] */
-	/* Who answers: changed with the context's process lock written, read with it read */
-	struct mm *mm;              /* whose limit */
-	enum iommufd_charge how;
-	struct iommufd_user *user;  /* NULL: how is not USER */
-	struct mm *next_mm;         /* between move_begin and move_end */
-	bool recharged;             /* the same: who pays changes */
-	struct iommufd_user *next_user;
-	struct pages_spans spans;   /* [lock] */
-	uint64_t charged;           /* [lock] pages */
-	struct pages_pin pin;       /* [lock] the first, as most objects never have another */
-};
 
 static int span_compare(const struct pages_span *a, const struct pages_span *b)
 {
@@ -180,20 +139,9 @@ bool iommufd_pages_is_dmabuf(const struct iommufd_pages *p)
 	return p->dmabuf;
 }
 
-static uint64_t first_page(uint64_t at)
-{
-	return at >> UVFIO_PAGE_SHIFT;
-}
-
-static uint64_t last_page(uint64_t at, uint64_t length)
-{
-	return (at + length - 1) >> UVFIO_PAGE_SHIFT;
-}
-
 /* ---- spans; lock held ---- */
 
-/* The span that page @page is in, or the next one above; NULL: none */
-static struct pages_span *span_from(struct iommufd_pages *p, uint64_t page)
+struct pages_span *iommufd_pages_span_locked(struct iommufd_pages *p, uint64_t page)
 {
 	struct pages_span *s = RB_ROOT(&p->spans), *found = NULL;
 
@@ -208,10 +156,15 @@ static struct pages_span *span_from(struct iommufd_pages *p, uint64_t page)
 	return found;
 }
 
+struct pages_span *iommufd_pages_next_locked(struct iommufd_pages *p, struct pages_span *s)
+{
+	return RB_NEXT(pages_spans, &p->spans, s);
+}
+
 /* Make @page the first of a span, if it is in one. */
 static int span_cut(struct iommufd_pages *p, uint64_t page)
 {
-	struct pages_span *s = span_from(p, page), *upper;
+	struct pages_span *s = iommufd_pages_span_locked(p, page), *upper;
 
 	if (!s || s->first >= page)
 		return 0;
@@ -291,11 +244,11 @@ err_free:
 	return rc;
 }
 
-static void release_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
+void iommufd_pages_release_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
 {
 	struct pages_span *s, *next;
 
-	for (s = span_from(p, first); s && s->first <= last; s = next) {
+	for (s = iommufd_pages_span_locked(p, first); s && s->first <= last; s = next) {
 		assert(s->first >= first && s->last <= last);
 		next = RB_NEXT(pages_spans, &p->spans, s);
 		if (--s->holders == 0)
@@ -305,7 +258,7 @@ static void release_locked(struct iommufd_pages *p, uint64_t first, uint64_t las
 
 /* ---- holding ---- */
 
-static int hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, iova_t iova)
+int iommufd_pages_hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, iova_t iova)
 {
 	uint64_t page = first;
 	int rc = span_cut(p, first);
@@ -313,7 +266,7 @@ static int hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, i
 	if (!rc)
 		rc = span_cut(p, last + 1);
 	while (!rc && page <= last) {
-		struct pages_span *s = span_from(p, page);
+		struct pages_span *s = iommufd_pages_span_locked(p, page);
 
 		if (s && s->first <= page) {
 			s->holders++;
@@ -327,7 +280,7 @@ static int hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, i
 		}
 	}
 	if (rc && page > first)
-		release_locked(p, first, page - 1);
+		iommufd_pages_release_locked(p, first, page - 1);
 	return rc;
 }
 
@@ -336,7 +289,7 @@ int iommufd_pages_hold(struct iommufd_pages *p, uint64_t at, uint64_t length, io
 	if (p->dmabuf)
 		return 0;
 	SCOPED_LOCK(&p->lock);
-	return hold_locked(p, first_page(at), last_page(at, length), iova - (at & (UVFIO_PAGE_SIZE - 1)));
+	return iommufd_pages_hold_locked(p, pages_first(at), pages_last(at, length), iova - (at & (UVFIO_PAGE_SIZE - 1)));
 }
 
 void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length)
@@ -344,265 +297,13 @@ void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length
 	if (p->dmabuf)
 		return;
 	SCOPED_LOCK(&p->lock);
-	release_locked(p, first_page(at), last_page(at, length));
+	iommufd_pages_release_locked(p, pages_first(at), pages_last(at, length));
 }
 
 int iommufd_pages_cut(struct iommufd_pages *p, uint64_t at)
 {
 	SCOPED_LOCK(&p->lock);
-	return span_cut(p, first_page(at));
-}
-
-/* ---- what is held ---- */
-
-/* Consecutive pieces of what is held, from some byte on. */
-struct cursor {
-	struct pages_span *span;
-	const struct mem_piece *piece;
-	uint64_t skip;    /* bytes into the piece */
-	uint64_t left;    /* bytes of the span from there on */
-};
-
-static void cursor_enter(struct cursor *c, uint64_t at)
-{
-	mem_pin_pieces(c->span->pin->pin, &c->piece);
-	c->skip = at - (c->span->pin->first << UVFIO_PAGE_SHIFT);
-	while (c->skip >= c->piece->length) {
-		c->skip -= c->piece->length;
-		c->piece++;
-	}
-	c->left = ((c->span->last + 1) << UVFIO_PAGE_SHIFT) - at;
-}
-
-static void cursor_begin(struct cursor *c, struct iommufd_pages *p, uint64_t at)
-{
-	c->span = span_from(p, first_page(at));
-	assert(c->span && c->span->first <= first_page(at));
-	cursor_enter(c, at);
-}
-
-static phys_t cursor_phys(const struct cursor *c)
-{
-	return c->piece->phys + c->skip;
-}
-
-/* Bytes that follow each other from here. */
-static uint64_t cursor_room(const struct cursor *c)
-{
-	return MIN(c->piece->length - c->skip, c->left);
-}
-
-static void cursor_step(struct cursor *c, struct iommufd_pages *p, uint64_t n)
-{
-	c->skip += n;
-	c->left -= n;
-	if (c->left == 0) {
-		uint64_t end = (c->span->last + 1) << UVFIO_PAGE_SHIFT;
-
-		c->span = RB_NEXT(pages_spans, &p->spans, c->span);
-		if (c->span && c->span->first << UVFIO_PAGE_SHIFT == end) /* else what was asked for ends here */
-			cursor_enter(c, end);
-	} else if (c->skip == c->piece->length) {
-		c->piece++;
-		c->skip = 0;
-	}
-}
-
-int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
-		      unsigned prot, bool small)
-{
-	struct cursor c;
-	uint64_t done = 0;
-
-	if (p->dmabuf)
-		return iommufd_dmabuf_map(p->dmabuf, p->base + at, length, dom, iova, prot, small);
-	SCOPED_LOCK(&p->lock);
-	cursor_begin(&c, p, at);
-	while (done < length) {
-		uint64_t n = MIN(cursor_room(&c), length - done);
-		int rc = small ? iommu_map_small(dom, iova + done, cursor_phys(&c), n, prot)
-			       : iommu_map(dom, iova + done, cursor_phys(&c), n, prot);
-
-		if (rc) {
-			iommu_unmap(dom, iova, done);
-			return rc;
-		}
-		done += n;
-		cursor_step(&c, p, n);
-	}
-	return 0;
-}
-
-void iommufd_pages_unmapped(struct iommufd_pages *p, struct iommu_domain *dom, iova_t iova)
-{
-	if (p->dmabuf)
-		iommufd_dmabuf_unmapped(p->dmabuf, dom, iova);
-}
-
-uint64_t iommufd_pages_phys(struct iommufd_pages *p, uint64_t at, uint64_t length, phys_t *out)
-{
-	const uint64_t first = first_page(at), n = last_page(at, length) - first + 1;
-	struct cursor c;
-
-	SCOPED_LOCK(&p->lock);
-	cursor_begin(&c, p, first << UVFIO_PAGE_SHIFT);
-	for (uint64_t i = 0; i < n; i++) {
-		out[i] = cursor_phys(&c);
-		cursor_step(&c, p, UVFIO_PAGE_SIZE);
-	}
-	return n;
-}
-
-/* A file's pages have no place in RAM, which depends on a program: they are known by what pins them. */
-static void file_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out)
-{
-	struct cursor c;
-	uint64_t n = 0;
-
-	SCOPED_LOCK(&p->lock);
-	cursor_begin(&c, p, at);
-	*out = cursor_phys(&c);
-	while (n < *length && cursor_phys(&c) == *out + n) {
-		uint64_t step = MIN(cursor_room(&c), *length - n);
-
-		n += step;
-		if (n < *length)
-			cursor_step(&c, p, step);
-	}
-	*length = n;
-}
-
-int iommufd_pages_run(struct iommufd_pages *p, uint64_t at, uint64_t *length, phys_t *out)
-{
-	const uint64_t offset = at & (UVFIO_PAGE_SIZE - 1), wanted = *length;
-	uint64_t room, done = 0;
-	phys_t phys;
-	int rc;
-
-	if (p->dmabuf)
-		return iommufd_dmabuf_phys(p->dmabuf, p->base + at, out);
-	if (p->file) {
-		file_run(p, at, length, out);
-		return 0;
-	}
-	do {
-		rc = mem_ram_locate(p->fd->mem, p->source, p->base + at + done, &phys, &room);
-		if (rc && !done)
-			return rc;
-		if (!done)
-			*out = phys + offset;
-		else if (rc || phys != *out + done)
-			break;
-		done += room - (done ? 0 : offset);
-	} while (done < wanted);
-	*length = MIN(done, wanted);
-	return 0;
-}
-
-/* ---- copying ---- */
-
-/*
- * Hold what is pinned anyway: the spans that [*@first, *@last] is in, as they are, which are the pages then. They are
- * not cut, as copies are many and cuts stay; whoever else cuts them leaves each part as held as it was.
- * False: some page is not pinned.
- */
-static bool hold_spans_locked(struct iommufd_pages *p, uint64_t *first, uint64_t *last)
-{
-	struct pages_span *s = span_from(p, *first), *from = s;
-	uint64_t page = *first;
-
-	while (s && s->first <= page && s->last < *last) {
-		page = s->last + 1;
-		s = RB_NEXT(pages_spans, &p->spans, s);
-	}
-	if (!s || s->first > page)
-		return false;
-	*first = from->first;
-	*last = s->last;
-	for (s = from; s && s->first <= *last; s = RB_NEXT(pages_spans, &p->spans, s))
-		s->holders++;
-	return true;
-}
-
-/* Where byte @at is, which is held; *@n: bytes that follow each other from there, at most as many as it says. */
-static phys_t held_at(struct iommufd_pages *p, uint64_t at, uint64_t *n)
-{
-	struct cursor c;
-
-	SCOPED_LOCK(&p->lock);
-	cursor_begin(&c, p, at);
-	*n = MIN(cursor_room(&c), *n);
-	return cursor_phys(&c);
-}
-
-static int copy_held(const struct iommufd_pages_copy *c, char *data, bool write)
-{
-	struct mem *mem = c->pages->fd->mem;
-	uint64_t n;
-	int rc = 0;
-
-	for (uint64_t done = 0; !rc && done < c->length; done += n) {
-		phys_t phys;
-
-		n = c->length - done;
-		phys = held_at(c->pages, c->at + done, &n);
-		rc = write ? mem_write(mem, phys, data + done, n) : mem_read(mem, phys, data + done, n);
-	}
-	return rc;
-}
-
-/* Through the present mappings of the process, with the rights that they give. */
-static int copy_present(const struct iommufd_pages_copy *c, char *data, bool write)
-{
-	struct mm *mm = c->pages->source;
-	uva_t uva = c->pages->base + c->at;
-	uint64_t n;
-
-	for (uint64_t done = 0; done < c->length; done += n) {
-		struct mm_area a = { 0 };
-		int rc = mm->ops->area(mm, uva + done, &a);
-
-		if (rc || a.file || !(write ? a.writable : a.readable))
-			return -EFAULT;
-		n = MIN(c->length - done - 1, a.last - (uva + done)) + 1;
-		rc = write ? mm->ops->write(mm, uva + done, data + done, n) : mm->ops->read(mm, data + done, uva + done, n);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-int iommufd_pages_copy_begin(struct iommufd_pages *p, struct mm *mm, uint64_t at, uint64_t length,
-			     struct iommufd_pages_copy *out)
-{
-	struct iommufd_pages_copy c = { .pages = p, .at = at, .length = length, .first = first_page(at),
-					.last = last_page(at, length) };
-	int rc = 0;
-
-	if (p->file || (mm != p->source && c.first != c.last) || !mm_alive(p->source)) {
-		SCOPED_LOCK(&p->lock);
-		c.held = hold_spans_locked(p, &c.first, &c.last);
-		if (!c.held && p->file) {
-			rc = hold_locked(p, c.first, c.last, 0);
-			c.held = true;
-		}
-	}
-	if (!rc)
-		*out = c;
-	return rc;
-}
-
-int iommufd_pages_copy(const struct iommufd_pages_copy *c, void *data, bool write)
-{
-	return c->held ? copy_held(c, data, write) : copy_present(c, data, write);
-}
-
-void iommufd_pages_copy_end(struct iommufd_pages_copy *c)
-{
-	if (!c->held)
-		return;
-	SCOPED_LOCK(&c->pages->lock);
-	release_locked(c->pages, c->first, c->last);
+	return span_cut(p, pages_first(at));
 }
 
 /* ---- CHANGE_PROCESS ---- */
