@@ -37,7 +37,7 @@ enum lock_rank {
 	RANK_IOMMUFD_VIOMMU, /* iommufd: devices and queues of a virtual IOMMU */
 	RANK_IOMMUFD_TEST,   /* iommufd: what an access of the test interface has pinned */
 	RANK_IOMMUFD_ACCESS, /* iommufd: where an access is attached */
-	RANK_IOMMUFD_PROCESS,/* iommufd: read by whoever pins, written by CHANGE_PROCESS */
+	RANK_IOMMUFD_PROCESS,/* iommufd: who pays for pins changes (CHANGE_PROCESS); address spaces of a context */
 	RANK_IOMMUFD_IOPT,   /* iommufd: one address space */
 	RANK_DMABUF,         /* mem: who imports a dma-buf; held over its revocation */
 	RANK_IOMMUFD_PAGES,  /* iommufd: what is pinned of one pages object */

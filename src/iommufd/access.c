@@ -324,11 +324,9 @@ static int pin_locked(struct iommufd_access *a, iova_t start, iova_t last, unsig
 			return -ENOMEM;
 		*p = key;
 	}
-	rwlock_read(t->process);
-	mutex_lock(&t->lock);
+	iopt_enter(t);
 	rc = pin_areas_locked(a, t, start, last, prot, where);
 	mutex_unlock(&t->lock);
-	rwlock_unlock(t->process);
 	if (rc) {
 		free(fresh);
 		return rc;
@@ -385,11 +383,9 @@ void iommufd_access_unpin(struct iommufd_access *a, iova_t iova, uint64_t length
 	if (!p)
 		return;
 	t = &ioas->iopt;
-	rwlock_read(t->process);
-	mutex_lock(&t->lock);
+	iopt_enter(t);
 	unpin_areas_locked(a, t, key.start, key.last);
 	mutex_unlock(&t->lock);
-	rwlock_unlock(t->process);
 	if (--p->users == 0) {
 		RB_REMOVE(access_pins, &a->pins, p);
 		free(p);
@@ -409,8 +405,7 @@ static int part_begin(struct iopt *t, struct mm *mm, iova_t iova, iova_t last, b
 	struct iopt_area *a;
 	int rc;
 
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	a = iopt_area_from_locked(t, iova);
 	if (!a || a->start > iova)
 		return -ENOENT;
@@ -427,8 +422,7 @@ static int part_begin(struct iopt *t, struct mm *mm, iova_t iova, iova_t last, b
 
 static void part_end(struct iopt *t, struct part *p)
 {
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	iommufd_pages_copy_end(&p->pages);
 	LIST_REMOVE(&p->copy, link);
 	cond_broadcast(&t->copied);

@@ -15,7 +15,7 @@ int iommufd_ioas_create(struct iommufd_ctx *ctx, struct iommufd_ioas **out)
 		free(ioas);
 		return rc;
 	}
-	iopt_init(&ioas->iopt, &ctx->process);
+	iopt_init(&ioas->iopt, &ctx->mover);
 	mutex_init(&ioas->lock, RANK_IOMMUFD_IOAS);
 	TAILQ_INIT(&ioas->hwpts);
 	*out = ioas;

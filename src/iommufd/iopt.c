@@ -13,10 +13,58 @@ static int area_compare(const struct iopt_area *a, const struct iopt_area *b)
 }
 RB_GENERATE_INTERNAL(iopt_areas, iopt_area, node, area_compare, static __attribute__((unused)))
 
-void iopt_init(struct iopt *t, struct rwlock *process)
+/* ---- who pays changes ---- */
+
+void iopt_mover_init(struct iopt_mover *m)
+{
+	mutex_init(&m->lock, RANK_IOMMUFD_PROCESS);
+	LIST_INIT(&m->spaces);
+	atomic_init(&m->moving, false);
+}
+
+void iopt_mover_fini(struct iopt_mover *m)
+{
+	assert(LIST_EMPTY(&m->spaces));
+	mutex_fini(&m->lock);
+}
+
+void iopt_mover_begin(struct iopt_mover *m)
+{
+	struct iopt *t;
+
+	mutex_lock(&m->lock);
+	atomic_store(&m->moving, true);
+	LIST_FOREACH(t, &m->spaces, link) {
+		mutex_lock(&t->lock); /* whoever was in it has left */
+		mutex_unlock(&t->lock);
+	}
+}
+
+void iopt_mover_end(struct iopt_mover *m)
+{
+	atomic_store(&m->moving, false);
+	mutex_unlock(&m->lock);
+}
+
+/* A lock for readers beside this one would cost as much again in every MAP and UNMAP. */
+void iopt_enter(struct iopt *t)
+{
+	for (;;) {
+		mutex_lock(&t->lock);
+		if (!atomic_load(&t->mover->moving))
+			return;
+		mutex_unlock(&t->lock);
+		mutex_lock(&t->mover->lock); /* until it is over */
+		mutex_unlock(&t->mover->lock);
+	}
+}
+
+/* ---- life ---- */
+
+void iopt_init(struct iopt *t, struct iopt_mover *mover)
 {
 	memset(t, 0, sizeof(*t));
-	t->process = process;
+	t->mover = mover;
 	mutex_init(&t->lock, RANK_IOMMUFD_IOPT);
 	RB_INIT(&t->areas);
 	slab_init(&t->room, sizeof(struct iopt_area));
@@ -24,6 +72,9 @@ void iopt_init(struct iopt *t, struct rwlock *process)
 	LIST_INIT(&t->copies);
 	cond_init(&t->copied);
 	t->align = 1;
+	mutex_lock(&mover->lock);
+	LIST_INSERT_HEAD(&mover->spaces, t, link);
+	mutex_unlock(&mover->lock);
 }
 
 void iopt_fini(struct iopt *t)
@@ -33,6 +84,9 @@ void iopt_fini(struct iopt *t)
 	assert(t->ndomains == 0 && LIST_EMPTY(&t->accesses) && LIST_EMPTY(&t->copies));
 	iopt_unmap(t, 0, UINT64_MAX, &removed);
 	assert(RB_EMPTY(&t->areas));
+	mutex_lock(&t->mover->lock);
+	LIST_REMOVE(t, link);
+	mutex_unlock(&t->mover->lock);
 	slab_fini(&t->room);
 	free(t->domains);
 	free(t->allowed);

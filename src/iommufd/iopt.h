@@ -53,7 +53,8 @@ struct iopt_choice {
 };
 
 struct iopt {
-	struct rwlock *process;      /* [I] of the context; read by whoever changes what is there or pinned */
+	struct iopt_mover *mover;    /* [I] of the context */
+	LIST_ENTRY(iopt) link;       /* [mover lock] */
 	struct mutex lock;           /* RANK_IOMMUFD_IOPT; everything below */
 	struct iopt_areas areas;
 	struct slab room;            /* of areas: a program may have a million */
@@ -78,7 +79,28 @@ struct iopt_slice {
 	uint64_t at, length;         /* bytes */
 };
 
-void iopt_init(struct iopt *t, struct rwlock *process);
+/*
+ * Who pays for what is pinned in all address spaces of a context can change (CHANGE_PROCESS). Meanwhile nobody enters
+ * any of them, and those who were in one have left.
+ */
+struct iopt_mover {
+	struct mutex lock;           /* RANK_IOMMUFD_PROCESS */
+	LIST_HEAD(, iopt) spaces;    /* [lock] */
+	atomic_bool moving;
+};
+
+void iopt_mover_init(struct iopt_mover *m);
+void iopt_mover_fini(struct iopt_mover *m);
+/** iopt_mover_begin, iopt_mover_end - around a change; in between areas, and what is pinned, stay as they are */
+void iopt_mover_begin(struct iopt_mover *m) ACQUIRES(&m->lock);
+void iopt_mover_end(struct iopt_mover *m) RELEASES(&m->lock);
+
+/** iopt_enter - take t->lock to change what is there or pinned */
+void iopt_enter(struct iopt *t) ACQUIRES(&t->lock);
+#define SCOPED_ENTER(t) \
+	__attribute__((cleanup(mutex_scope_end), unused)) struct mutex *LOCK_CAT(scope_, __LINE__) = (iopt_enter(t), &(t)->lock)
+
+void iopt_init(struct iopt *t, struct iopt_mover *mover);
 /** iopt_fini - unmap everything; no domain or access is left */
 void iopt_fini(struct iopt *t);
 

@@ -147,8 +147,7 @@ int iopt_add_domain(struct iopt *t, struct iommu_domain *dom)
 	struct iommu_domain **domains;
 	int rc;
 
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	if (align > UVFIO_PAGE_SIZE)
 		return -EINVAL;
 	rc = iopt_aligned_locked(t, align);
@@ -175,8 +174,7 @@ void iopt_remove_domain(struct iopt *t, struct iommu_domain *dom)
 {
 	unsigned i = 0;
 
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	while (i < t->ndomains && t->domains[i] != dom)
 		i++;
 	assert(i < t->ndomains);

@@ -5,8 +5,8 @@
  * the way out of every domain with one call, so DMA under way is waited for once; then the pages are unpinned.
  *
  * An area that accesses have pinned is closed for new pins, and they are called back, without the lock; whoever finds
- * it still pinned a hundred times gives up. Copies end by themselves and are waited for: without the context's process
- * lock, as it is a program's memory that they wait for, and others go on mapping meanwhile.
+ * it still pinned a hundred times gives up. Copies end by themselves and are waited for, without the lock: it is a
+ * program's memory that they wait for, and others go on mapping meanwhile.
  *
  * Spec: 30, 4.5, 4.9 to 4.11.
  */
@@ -137,8 +137,7 @@ static int map_locked(struct iopt *t, const struct iopt_slice *s, unsigned n, un
 
 int iopt_map(struct iopt *t, const struct iopt_slice *s, unsigned n, unsigned prot, bool fixed, iova_t *iova)
 {
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	return map_locked(t, s, n, prot, fixed, iova);
 }
 
@@ -279,8 +278,7 @@ static int try_unmap(struct iopt *t, struct unmap *u, iova_t *start, uint64_t *l
 	int rc;
 
 	*length = 0;
-	rwlock_read(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	rc = remove_locked(t, u, &a);
 	if (rc == -EAGAIN && a->pins)
 		rc = close_locked(a, u, start, length);
@@ -288,7 +286,6 @@ static int try_unmap(struct iopt *t, struct unmap *u, iova_t *start, uint64_t *l
 		a->closing = true;
 	if (rc == -EDEADLOCK)
 		a->closing = false;
-	rwlock_unlock(t->process);
 	if (rc == -EAGAIN && !*length)
 		cond_wait(&t->copied, &t->lock);
 	return rc;
@@ -319,8 +316,7 @@ int iopt_cut(struct iopt *t, iova_t last)
 	uint64_t at;
 	int rc = 0;
 
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	a = iopt_area_in_locked(t, last, last);
 	if (!a || last == a->start || last == a->last)
 		return 0;

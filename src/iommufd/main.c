@@ -133,7 +133,7 @@ void iommufd_ctx_put(struct iommufd_ctx *ctx)
 	atomic_fetch_sub(&ctx->fd->contexts, 1);
 	cond_fini(&ctx->left);
 	mutex_fini(&ctx->lock);
-	rwlock_fini(&ctx->process);
+	iopt_mover_fini(&ctx->mover);
 	free(ctx);
 }
 
@@ -178,7 +178,7 @@ static int ctx_open(void *priv, struct task *t, int oflags, struct file **out)
 	ctx->fd = priv;
 	atomic_fetch_add(&ctx->fd->contexts, 1);
 	ref_init(&ctx->ref);
-	rwlock_init(&ctx->process, RANK_IOMMUFD_PROCESS);
+	iopt_mover_init(&ctx->mover);
 	mutex_init(&ctx->lock, RANK_IOMMUFD);
 	cond_init(&ctx->left);
 	RB_INIT(&ctx->groups);

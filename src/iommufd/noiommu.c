@@ -14,8 +14,7 @@ static int locate(struct iopt *t, struct iommu_ioas_noiommu_get_pa *a)
 {
 	struct iopt_area *area;
 
-	SCOPED_READ(t->process);
-	SCOPED_LOCK(&t->lock);
+	SCOPED_ENTER(t);
 	area = iopt_area_in_locked(t, a->iova, a->iova);
 	if (!area)
 		return -ENOENT;

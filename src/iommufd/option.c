@@ -94,19 +94,14 @@ static int move_pages(struct iommufd_pages *p, struct task *t, enum move step)
 	return 0;
 }
 
-/* The process lock is written: nobody maps, unmaps or pins, so the trees stay as they are. */
-static int move_all_locked(struct iommufd_ctx *ctx, struct task *t, enum move step)
+/* Between iopt_mover_begin() and end: nobody maps, unmaps or pins, so the trees stay as they are. */
+static int move_all(struct iopt_mover *m, struct task *t, enum move step)
 {
+	struct iopt_area *a;
+	struct iopt *space;
 	int rc = 0;
 
-	for (unsigned i = 0; !rc && i < ctx->nobjects; i++) {
-		struct iommufd_object *o = ctx->objects[i];
-		struct iopt_area *a;
-		struct iopt *space;
-
-		if (!o || o->type != IOMMUFD_IOAS)
-			continue;
-		space = &container_of(o, struct iommufd_ioas, obj)->iopt;
+	LIST_FOREACH(space, &m->spaces, link) {
 		for (a = iopt_area_from_locked(space, 0); !rc && a; a = iopt_area_next_locked(space, a))
 			rc = move_pages(a->pages, t, step);
 	}
@@ -116,16 +111,17 @@ static int move_all_locked(struct iommufd_ctx *ctx, struct task *t, enum move st
 int iommufd_change_process_ioctl(struct ucmd *u)
 {
 	const struct iommu_ioas_change_process *a = u->cmd;
+	struct iopt_mover *m = &u->ctx->mover;
 	int rc;
 
 	if (a->__reserved)
 		return -EOPNOTSUPP;
-	SCOPED_WRITE(&u->ctx->process);
-	SCOPED_LOCK(&u->ctx->lock);
-	rc = move_all_locked(u->ctx, u->t, MOVE_CHECK);
-	if (rc)
-		return rc;
-	rc = move_all_locked(u->ctx, u->t, MOVE_BEGIN);
-	move_all_locked(u->ctx, u->t, rc ? MOVE_UNDO : MOVE_END);
+	iopt_mover_begin(m);
+	rc = move_all(m, u->t, MOVE_CHECK);
+	if (!rc) {
+		rc = move_all(m, u->t, MOVE_BEGIN);
+		move_all(m, u->t, rc ? MOVE_UNDO : MOVE_END);
+	}
+	iopt_mover_end(m);
 	return rc;
 }

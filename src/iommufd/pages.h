@@ -86,7 +86,7 @@ int iommufd_pages_copy(const struct iommufd_pages_copy *c, void *data, bool writ
 void iommufd_pages_copy_end(struct iommufd_pages_copy *c);
 
 /*
- * CHANGE_PROCESS, in steps, with the context's process lock written: is it possible, charge the new one, and then
+ * CHANGE_PROCESS, in steps, between iopt_mover_begin() and end: is it possible, charge the new one, and then
  * for all either take the old charge back or (@undo) the new one.
  */
 bool iommufd_pages_movable(const struct iommufd_pages *p);

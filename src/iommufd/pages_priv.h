@@ -34,7 +34,7 @@ struct iommufd_pages {
 	uva_t base;                 /* [I] of page 0 */
 	uint64_t offset;            /* [I] in page 0, where what was mapped begins */
 	uint64_t npages;            /* [I] */
-	/* Who answers: changed with the context's process lock written, read with it read */
+	/* Who answers: changed between iopt_mover_begin() and end, read by who has entered an address space */
 	struct mm *mm;              /* whose limit */
 	enum iommufd_charge how;
 	struct iommufd_user *user;  /* NULL: how is not USER */

@@ -2,8 +2,8 @@
 /*
  * Inside iommufd/: contexts, objects, ioctls. Address spaces and pages have headers of their own: iopt.h, pages.h.
  *
- * Locks, outermost first: an IOAS's list of HWPTs; a group's attachment; the context's process lock (read by whoever
- * pins, written by CHANGE_PROCESS); an address space; a pages object; the context's table of objects.
+ * Locks, outermost first: an IOAS's list of HWPTs; a group's attachment; what moves charges (CHANGE_PROCESS); an address
+ * space; a pages object; the context's table of objects. All of them: base/lockrank.h.
  */
 #ifndef UVFIO_IOMMUFD_PRIV_H
 #define UVFIO_IOMMUFD_PRIV_H
@@ -62,7 +62,7 @@ struct iommufd_object {
 struct iommufd_ctx {
 	struct iommufd *fd;             /* [I] */
 	struct ref ref;
-	struct rwlock process;          /* RANK_IOMMUFD_PROCESS: who moves the charges of all pages writes */
+	struct iopt_mover mover;        /* of the charges of all pages */
 	struct mutex lock;              /* RANK_IOMMUFD */
 	struct cond left;               /* [lock] the last visitor of some object has left */
 	struct ids ids;                 /* [lock] of id - 1 */
