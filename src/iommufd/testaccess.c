@@ -98,6 +98,20 @@ static int access_get(struct ucmd *u, struct file **f, struct test_access **out)
 	return 0;
 }
 
+/* An operation on the access that the command names by its descriptor */
+static int with_access(struct ucmd *u, int (*fn)(struct ucmd *u, struct test_access *a))
+{
+	struct test_access *a;
+	struct file *f;
+	int rc = access_get(u, &f, &a);
+
+	if (rc)
+		return rc;
+	rc = fn(u, a);
+	file_put(f);
+	return rc;
+}
+
 static int access_open(struct ucmd *u, uint32_t flags, struct test_access **access, struct file **out)
 {
 	struct test_access *a = calloc(1, sizeof(*a));
@@ -241,54 +255,53 @@ static iova_t by_area(struct test_access *a, iova_t iova)
 	return iova;
 }
 
-int iommufd_test_access_pages(struct ucmd *u)
+static int access_pages(struct ucmd *u, struct test_access *a)
 {
 	struct iommu_test_cmd *c = u->cmd;
-	const uint32_t flags = c->access_pages.flags;
-	struct test_access *a;
-	struct file *f;
 	int rc;
+
+	if (c->access_pages.flags & MOCK_FLAGS_ACCESS_SYZ)
+		c->access_pages.iova = by_area(a, c->access_pages.iova);
+	rc = a->pins ? pin(u, a, c->access_pages.iova) : -EOPNOTSUPP;
+	if (rc)
+		return rc;
+	rc = ucmd_respond(u);
+	if (rc)
+		unpin(a, c->access_pages.out_access_pages_id);
+	return rc;
+}
+
+int iommufd_test_access_pages(struct ucmd *u)
+{
+	const struct iommu_test_cmd *c = u->cmd;
 
 	if (c->access_pages.length > LENGTH_MAX)
 		return -ENOMEM;
-	if (flags & ~(MOCK_FLAGS_ACCESS_WRITE | MOCK_FLAGS_ACCESS_SYZ))
+	if (c->access_pages.flags & ~(MOCK_FLAGS_ACCESS_WRITE | MOCK_FLAGS_ACCESS_SYZ))
 		return -EOPNOTSUPP;
-	rc = access_get(u, &f, &a);
-	if (rc)
-		return rc;
-	if (flags & MOCK_FLAGS_ACCESS_SYZ)
-		c->access_pages.iova = by_area(a, c->access_pages.iova);
-	rc = a->pins ? pin(u, a, c->access_pages.iova) : -EOPNOTSUPP;
-	if (!rc) {
-		rc = ucmd_respond(u);
-		if (rc)
-			unpin(a, c->access_pages.out_access_pages_id);
-	}
-	file_put(f);
-	return rc;
+	return with_access(u, access_pages);
+}
+
+static int destroy_pages(struct ucmd *u, struct test_access *a)
+{
+	const struct iommu_test_cmd *c = u->cmd;
+
+	return unpin(a, c->destroy_access_pages.access_pages_id);
 }
 
 int iommufd_test_destroy_pages(struct ucmd *u)
 {
-	const struct iommu_test_cmd *c = u->cmd;
-	struct test_access *a;
-	struct file *f;
-	int rc = access_get(u, &f, &a);
-
-	if (rc)
-		return rc;
-	rc = unpin(a, c->destroy_access_pages.access_pages_id);
-	file_put(f);
-	return rc;
+	return with_access(u, destroy_pages);
 }
 
 /* ---- copies ---- */
 
-static int copy(struct ucmd *u, struct test_access *a, iova_t iova)
+static int copy(struct ucmd *u, struct test_access *a)
 {
 	const struct iommu_test_cmd *c = u->cmd;
 	const bool write = c->access_rw.flags & MOCK_ACCESS_RW_WRITE;
 	const uint64_t length = c->access_rw.length;
+	const iova_t iova = c->access_rw.flags & MOCK_FLAGS_ACCESS_SYZ ? by_area(a, c->access_rw.iova) : c->access_rw.iova;
 	/* The slow way is the one of threads that are nobody's. */
 	struct task *t = c->access_rw.flags & MOCK_ACCESS_RW_SLOW_PATH ? NULL : u->t;
 	void *data = calloc(1, length ? length : 1);
@@ -309,36 +322,22 @@ static int copy(struct ucmd *u, struct test_access *a, iova_t iova)
 int iommufd_test_access_rw(struct ucmd *u)
 {
 	const struct iommu_test_cmd *c = u->cmd;
-	const uint32_t flags = c->access_rw.flags;
-	iova_t iova = c->access_rw.iova;
-	struct test_access *a;
-	struct file *f;
-	int rc;
 
 	if (c->access_rw.length > LENGTH_MAX)
 		return -ENOMEM;
-	if (flags & ~(MOCK_ACCESS_RW_WRITE | MOCK_ACCESS_RW_SLOW_PATH | MOCK_FLAGS_ACCESS_SYZ))
+	if (c->access_rw.flags & ~(MOCK_ACCESS_RW_WRITE | MOCK_ACCESS_RW_SLOW_PATH | MOCK_FLAGS_ACCESS_SYZ))
 		return -EOPNOTSUPP;
-	rc = access_get(u, &f, &a);
-	if (rc)
-		return rc;
-	if (flags & MOCK_FLAGS_ACCESS_SYZ)
-		iova = by_area(a, iova);
-	rc = copy(u, a, iova);
-	file_put(f);
-	return rc;
+	return with_access(u, copy);
+}
+
+static int replace(struct ucmd *u, struct test_access *a)
+{
+	const struct iommu_test_cmd *c = u->cmd;
+
+	return iommufd_access_replace(a->access, c->access_replace_ioas.ioas_id);
 }
 
 int iommufd_test_access_replace(struct ucmd *u)
 {
-	const struct iommu_test_cmd *c = u->cmd;
-	struct test_access *a;
-	struct file *f;
-	int rc = access_get(u, &f, &a);
-
-	if (rc)
-		return rc;
-	rc = iommufd_access_replace(a->access, c->access_replace_ioas.ioas_id);
-	file_put(f);
-	return rc;
+	return with_access(u, replace);
 }
