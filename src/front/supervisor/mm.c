@@ -219,6 +219,15 @@ static bool alive(struct super_mm *m)
 	return !atomic_load(&m->stale) && m->pidfd >= 0 && syscall(SYS_pidfd_send_signal, m->pidfd, 0, NULL, 0) == 0;
 }
 
+bool super_mm_gone(struct super_mm *m)
+{
+	char c;
+
+	if (m->maps >= 0 && pread(m->maps, &c, 1, 0) == 0)
+		atomic_store(&m->stale, true);
+	return atomic_load(&m->stale);
+}
+
 static int by_pid(struct super_mm *m, void *local, uva_t remote, size_t n, bool write)
 {
 	struct iovec l = { local, n }, r = { (void *)remote, n };

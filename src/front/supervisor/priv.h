@@ -286,6 +286,8 @@ void super_image_put(struct super *s, struct super_image *im);
 void super_images_fini(struct super *s);
 
 /* mm.c */
+/** super_mm_gone - has the process another address space by now, or none? */
+bool super_mm_gone(struct super_mm *m);
 int super_mm_create(struct super *s, pid_t tgid, const char *comm, struct super_mm **out);
 static inline void super_mm_put(struct super_mm *m)
 {

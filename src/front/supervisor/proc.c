@@ -260,11 +260,19 @@ void super_proc_exited(struct super *s, pid_t tgid)
 	super_events_sweep(s, tgid);
 }
 
+static void read_comm_locked(struct super_proc *p)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", p->tgid);
+	if (read_file(path, p->comm, sizeof(p->comm)) > 0)
+		p->comm[strcspn(p->comm, "\n")] = '\0';
+}
+
 void super_proc_execed(struct super_proc *p)
 {
 	struct super_image *im;
 	struct super_mm *mm;
-	char path[64];
 
 	mutex_lock(&p->lock);
 	mm = p->mm;
@@ -282,9 +290,7 @@ void super_proc_execed(struct super_proc *p)
 		memset(&p->action[i], 0, sizeof(p->action[i]));
 		p->action[i].handler = ignored;
 	}
-	snprintf(path, sizeof(path), "/proc/%d/comm", p->tgid);
-	if (read_file(path, p->comm, sizeof(p->comm)) > 0)
-		p->comm[strcspn(p->comm, "\n")] = '\0';
+	read_comm_locked(p);
 	mutex_unlock(&p->lock);
 	atomic_store(&p->devices, false);
 	if (mm)
@@ -300,6 +306,12 @@ int super_proc_mm(struct super_proc *p, struct super_mm **out)
 	int rc = 0;
 
 	mutex_lock(&p->lock);
+	/* Where nothing is injected nobody has seen the exec. */
+	if (!p->s->inject && p->mm && super_mm_gone(p->mm)) {
+		super_mm_put(p->mm);
+		p->mm = NULL;
+		read_comm_locked(p);
+	}
 	if (!p->mm)
 		rc = super_mm_create(p->s, p->tgid, p->comm, &p->mm);
 	m = p->mm;
