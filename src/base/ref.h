@@ -31,6 +31,12 @@ static inline bool ref_tryget(struct ref *r)
 	return false;
 }
 
+/** ref_is_one - is the caller's the only one? Without another, nobody can get one but from him */
+static inline bool ref_is_one(struct ref *r)
+{
+	return atomic_load_explicit(&r->n, memory_order_acquire) == 1;
+}
+
 /** ref_put - drop a reference; true when it was the last */
 static inline bool ref_put(struct ref *r)
 {

@@ -36,7 +36,8 @@ int mem_dmabuf_create(phys_t phys, uint64_t length, const char *exporter, struct
 {
 	struct mem_dmabuf *b = calloc(1, sizeof(*b));
 
-	assert(length && IS_ALIGNED(phys | length, UVFIO_PAGE_SIZE));
+	assert(length && IS_ALIGNED(length, UVFIO_PAGE_SIZE));
+	assert(phys == MEM_DMABUF_PIECES || IS_ALIGNED(phys, UVFIO_PAGE_SIZE));
 	if (!b)
 		return -ENOMEM;
 	ref_init(&b->ref);
@@ -98,6 +99,11 @@ void mem_dmabuf_put(struct mem_dmabuf *b)
 	free(b);
 }
 
+bool mem_dmabuf_unused(struct mem_dmabuf *b)
+{
+	return ref_is_one(&b->ref);
+}
+
 uint64_t mem_dmabuf_length(const struct mem_dmabuf *b)
 {
 	return b->length;
@@ -116,6 +122,8 @@ int mem_dmabuf_attach(struct mem_dmabuf *b, struct mem_dmabuf_import *imp,
 	SCOPED_LOCK(&b->lock);
 	if (b->revoked)
 		return -ENODEV;
+	if (b->phys == MEM_DMABUF_PIECES)
+		return -EOPNOTSUPP;
 	imp->buf = mem_dmabuf_get(b);
 	imp->revoked = revoked;
 	LIST_INSERT_HEAD(&b->imports, imp, link);

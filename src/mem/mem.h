@@ -197,8 +197,10 @@ struct mem_dmabuf_import {
 	LIST_ENTRY(mem_dmabuf_import) link; /* [the dma-buf's lock] */
 };
 
+#define MEM_DMABUF_PIECES (~(phys_t)0) /* not one run: nobody here can import it */
 /**
  * mem_dmabuf_create - of [@phys, +@length), page multiples, of somebody else's: a part of a BAR. One reference
+ * @phys: or MEM_DMABUF_PIECES
  * @exporter: its name, for good; whoever exports many knows his own by the pointer. -ENOMEM
  */
 int mem_dmabuf_create(phys_t phys, uint64_t length, const char *exporter, struct mem_dmabuf **out);
@@ -206,6 +208,8 @@ int mem_dmabuf_create(phys_t phys, uint64_t length, const char *exporter, struct
 int mem_dmabuf_create_memory(struct mem *mem, uint64_t length, const char *exporter, struct mem_dmabuf **out);
 struct mem_dmabuf *mem_dmabuf_get(struct mem_dmabuf *buf);
 void mem_dmabuf_put(struct mem_dmabuf *buf); /* NULL is fine */
+/** mem_dmabuf_unused - has nobody but the caller, who asks with his one reference, got it? Then it stays so */
+bool mem_dmabuf_unused(struct mem_dmabuf *buf);
 uint64_t mem_dmabuf_length(const struct mem_dmabuf *buf);
 const char *mem_dmabuf_exporter(const struct mem_dmabuf *buf);
 /** mem_dmabuf_open - a file of it, for a descriptor of @t. -ENOMEM */
@@ -215,7 +219,7 @@ struct mem_dmabuf *mem_dmabuf_of(struct file *f);
 /**
  * mem_dmabuf_attach - import it: DMA may reach @out until @revoked is called
  * mem_dmabuf_detach - no DMA reaches it; waits for a call under way
- * Context: no lock held that @revoked takes. Return: 0; -ENODEV it is revoked
+ * Context: no lock held that @revoked takes. Return: 0; -ENODEV it is revoked; -EOPNOTSUPP it is in pieces
  */
 int mem_dmabuf_attach(struct mem_dmabuf *buf, struct mem_dmabuf_import *imp,
 		      void (*revoked)(struct mem_dmabuf_import *imp), phys_t *out);
