@@ -22,6 +22,7 @@ bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
 
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v)
 {
+	vfio_pci_dmabufs_block_locked(v, true);
 	pci_mirror_block(v->pdev, true);
 	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++) {
 		const struct pci_bar *bar = pci_bar(v->pdev, i);
@@ -44,6 +45,7 @@ void vfio_pci_memory_update_locked(struct vfio_pci_device *v)
 			mem_shm_unblock(bar->shm);
 	}
 	pci_mirror_block(v->pdev, false);
+	vfio_pci_dmabufs_block_locked(v, false);
 }
 
 /* ---- registers around a use ---- */
@@ -216,7 +218,7 @@ void vfio_pci_device_close(struct vfio_device *vdev)
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
 
 	vfio_pci_token_use(v, -1);
-	/* dma-bufs exported from the BARs are to be revoked here */
+	vfio_pci_dmabufs_destroy(v);
 	vfio_pci_low_power_end(v);
 	rwlock_write(&v->memory_lock);
 	vfio_pci_set_power_locked(v, 0);

@@ -298,6 +298,7 @@ static struct vfio_pci_device *device_create(struct vfio_pci *vp, struct pci_dev
 	mutex_init(&v->trigger_lock, RANK_IRQ_TRIGGER);
 	mutex_init(&v->ioeventfd_lock, RANK_IOEVENTFD);
 	LIST_INIT(&v->ioeventfds);
+	LIST_INIT(&v->dmabufs);
 	vfio_pci_sriov_init(v);
 	return v;
 }

@@ -5,8 +5,6 @@
  * Low power mode blocks mappings until it is left. The device really sleeps once no call is under way; the next
  * call wakes it, and with a wakeup eventfd ends the mode. Sleeping is only this bookkeeping: a model has no
  * power to save.
- *
- * A place kept: DMA_BUF with exported BARs.
  */
 #include "vfio/pci/priv.h"
 
@@ -139,6 +137,9 @@ long vfio_pci_device_feature(struct vfio_device *vdev, struct task *t, uint32_t 
 		break;
 	case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
 		rc = vfio_pci_token_feature(v, t, flags, data, size);
+		break;
+	case VFIO_DEVICE_FEATURE_DMA_BUF:
+		rc = vfio_pci_dmabuf_feature(v, t, flags, data, size);
 		break;
 	default:
 		rc = -ENOTTY;

@@ -27,6 +27,7 @@
 #define VFIO_PCI_COMMAND_BARS (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)
 
 struct vfio_pci_config;
+struct vfio_pci_dmabuf;
 struct vfio_pci_ioeventfd;
 
 /* Devices that reset together: the functions of one bus, or a function alone. */
@@ -103,6 +104,7 @@ struct vfio_pci_device {
 	bool mem_bit;            /* [m] the user's COMMAND.MEM */
 	unsigned power;          /* [m] D-state */
 	atomic_bool low_power;   /* written [m]: the user asked for low power, mappings are blocked */
+	LIST_HEAD(, vfio_pci_dmabuf) dmabufs; /* [m] exported, while they are in use */
 	struct event *wakeup;    /* [m] signalled when low power ends by itself */
 	atomic_uint calls;       /* [a] calls that keep the function awake */
 	atomic_bool suspended;   /* written [m]: low power, and every call has ended */
@@ -141,7 +143,7 @@ int vfio_pci_device_open(struct vfio_device *vdev);
 void vfio_pci_device_close(struct vfio_device *vdev);
 /** vfio_pci_memory_enabled_locked - do memory BARs answer? (spec 20, 3.2) memory_lock held, either side */
 bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v);
-/** vfio_pci_memory_block_locked - make every mapping of a BAR fault; memory_lock held for write */
+/** vfio_pci_memory_block_locked - make every mapping of a BAR fault, revoke dma-bufs; memory_lock held for write */
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v);
 /** vfio_pci_memory_update_locked - let mappings through if memory is enabled, block them if not; held for write */
 void vfio_pci_memory_update_locked(struct vfio_pci_device *v);
@@ -182,6 +184,15 @@ void vfio_pci_device_page(struct vfio_device *vdev, uint64_t offset, struct file
 int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write);
 struct mirror_page *vfio_pci_device_mirror(struct vfio_device *vdev, uint64_t offset);
 int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length);
+
+/* ---- dmabuf.c ---- */
+
+/** vfio_pci_dmabuf_feature - DEVICE_FEATURE_DMA_BUF: a descriptor; errnos of spec 20, 6 */
+long vfio_pci_dmabuf_feature(struct vfio_pci_device *v, struct task *t, uint32_t flags, uva_t data, size_t size);
+/** vfio_pci_dmabufs_block_locked - no DMA reaches what was exported, until it is let through; held for write */
+void vfio_pci_dmabufs_block_locked(struct vfio_pci_device *v, bool blocked);
+/** vfio_pci_dmabufs_destroy - it never will again (last close) */
+void vfio_pci_dmabufs_destroy(struct vfio_pci_device *v);
 
 /* ---- intr.c, msi.c, intx.c ---- */
 
