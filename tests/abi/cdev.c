@@ -29,7 +29,7 @@ static bool moves(volatile uint32_t *bar, volatile uint32_t *from, uint64_t src,
 
 /* ---- before BIND ---- */
 
-TEST(unbound, "10:CDV-01 30:IFD-119", "a device's own node grants nothing: every request, read, write and mmap is EINVAL")
+TEST(unbound, "10:CDV-01 30:IFD-119 20:DEV-09", "a device's own node grants nothing: every request, read, write and mmap is EINVAL")
 {
 	int d = cdev_take(EDU);
 	struct vfio_device_info i = { .argsz = sizeof(i) };
@@ -92,7 +92,7 @@ TEST(bind_short, "10:CDV-02", "BIND with the 16 bytes it had at first is enough"
 	EXPECT_OK(cdev_bind_flags(d, iommu_open(), 16, 0, NULL));
 }
 
-TEST(bind_iommufd, "10:CDV-03 10:CDV-04 30:IFD-130 30:IFD-132", "BIND to a negative number or with an unknown flag is EINVAL, a closed one EBADF, another file EBADFD")
+TEST(bind_iommufd, "10:CDV-03 10:CDV-04 30:IFD-130 30:IFD-132 20:DEV-14", "BIND to a negative number or with an unknown flag is EINVAL, a closed one EBADF, another file EBADFD")
 {
 	int d = cdev_take(EDU), ctx = iommu_open(), other = EXPECT_OK(x_open("/dev/vfio/vfio", O_RDWR));
 
@@ -105,7 +105,7 @@ TEST(bind_iommufd, "10:CDV-03 10:CDV-04 30:IFD-130 30:IFD-132", "BIND to a negat
 	EXPECT_OK(cdev_bind(d, ctx));
 }
 
-TEST(bind_twice, "10:CDV-05 10:CDV-06 30:IFD-131", "a device is bound once: again by the same file or by another one is EINVAL")
+TEST(bind_twice, "10:CDV-05 10:CDV-06 30:IFD-131 20:DEV-10 20:DEV-11", "a device is bound once: again by the same file or by another one is EINVAL")
 {
 	int d = cdev_take(EDU), other = cdev_take(EDU), ctx = iommu_open();
 
@@ -117,7 +117,7 @@ TEST(bind_twice, "10:CDV-05 10:CDV-06 30:IFD-131", "a device is bound once: agai
 	EXPECT_OK(cdev_bind(other, ctx));
 }
 
-TEST(bind_group, "10:CDV-07 10:CDV-08 10:GRP-18 30:IFD-125", "BIND while the group is open is EBUSY, opening the group of a bound device too; a group's file is not bound")
+TEST(bind_group, "10:CDV-07 10:CDV-08 10:GRP-18 30:IFD-125 20:DEV-13", "BIND while the group is open is EBUSY, opening the group of a bound device too; a group's file is not bound")
 {
 	int d = cdev_take(EDU), ctx = iommu_open(), g = EXPECT_OK(open_group(EDU));
 	struct setup s;

@@ -268,7 +268,7 @@ TEST(memory_off_race, "20:MEM-02 20:MEM-03", "no load is answered that begins af
 	EXPECT_EQ(0, atomic_load(&r.wrong));
 }
 
-TEST(feature, "10:FEA-01 10:FEA-02 10:FEA-03 10:FEA-06 10:FEA-07", "FEATURE checks its header in order; what a plain device lacks is ENOTTY")
+TEST(feature, "10:FEA-01 10:FEA-02 10:FEA-03 10:FEA-06 10:FEA-07 20:FTR-01 20:FTR-02 20:FTR-03 20:FTR-07", "FEATURE checks its header in order; what a plain device lacks is ENOTTY")
 {
 	struct setup s = open_device(EDU);
 	struct vfio_device_feature f = { .argsz = 7, .flags = VFIO_DEVICE_FEATURE_PROBE };
@@ -279,6 +279,10 @@ TEST(feature, "10:FEA-01 10:FEA-02 10:FEA-03 10:FEA-06 10:FEA-07", "FEATURE chec
 	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
 	f.flags = 1u << 19;
 	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
+	f.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | 0x1234;
+	EXPECT_ERR(ENOTTY, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f)); /* together is fine for PROBE */
+	f.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_BUS_MASTER;
+	EXPECT_ERR(ENOTTY, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
 	f.flags = VFIO_DEVICE_FEATURE_PROBE | 0x1234;
 	EXPECT_ERR(ENOTTY, x_ioctl(s.device, VFIO_DEVICE_FEATURE, &f));
 	f.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_MIGRATION;
