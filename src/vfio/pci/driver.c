@@ -116,11 +116,12 @@ static int set_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* What shares a bus shares its reset. On a root bus nothing does. */
+/* What shares a bus shares its reset. On a root bus nothing does, and a virtual function never counts (spec 20, 1.1). */
 static int set_join(struct vfio_pci_device *v)
 {
 	struct vfio_pci *vp = v->vp;
-	const void *key = pci_bus_bridge(v->pdev->bus) ? (const void *)v->pdev->bus : v;
+	const bool alone = v->pdev->physfn || !pci_bus_bridge(v->pdev->bus);
+	const void *key = alone ? (const void *)v : v->pdev->bus;
 	struct vfio_pci_set *fresh = calloc(1, sizeof(*fresh)), **found;
 
 	if (!fresh)
