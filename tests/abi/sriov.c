@@ -292,6 +292,41 @@ TEST(pf_reset, "20:SRV-03", "virtual functions stay over a reset of the physical
 	EXPECT(function_exists(VF1));
 }
 
+static unsigned pmcsr(int device)
+{
+	unsigned at = config_read(device, 0x34, 1);
+
+	while (at && config_read(device, at, 1) != 1)
+		at = config_read(device, at + 1, 1);
+	EXPECT(at);
+	return at + 4;
+}
+
+TEST(asleep, "20:CFG-55", "a physical function with virtual ones does not go to sleep, and is woken to get them")
+{
+	volatile uint32_t *bar;
+	int d;
+
+	begin("Y");
+	d = open_pf(in_container(IGB));
+	bar = x_mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, d, REGION(0));
+	EXPECT((void *)bar != MAP_FAILED);
+	config_write(d, pmcsr(d), 2, 3);
+	EXPECT_EQ(3, config_read(d, pmcsr(d), 2) & 3);
+	EXPECT_OK(sys_write(IGB_SYS "sriov_numvfs", "1"));
+	EXPECT_EQ(0, config_read(d, pmcsr(d), 2) & 3);
+	(void)bar[2];
+	for (unsigned state = 1; state < 4; state++) {
+		config_write(d, pmcsr(d), 2, state);
+		EXPECT_EQ(0, config_read(d, pmcsr(d), 2) & 3);
+		(void)bar[2];
+	}
+	EXPECT_OK(sys_write(IGB_SYS "sriov_numvfs", "0"));
+	config_write(d, pmcsr(d), 2, 3);
+	EXPECT_EQ(3, config_read(d, pmcsr(d), 2) & 3);
+	config_write(d, pmcsr(d), 2, 0);
+}
+
 TEST(unbind, "20:SRV-15", "with the physical function's driver go its virtual functions")
 {
 	begin_with("2");

@@ -202,7 +202,8 @@ static void pm_write(struct vfio_pci_device *v, unsigned cap, struct config_writ
 
 void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state)
 {
-	pci_set_power(v->pdev, state);
+	if (!state || !v->split)
+		pci_set_power(v->pdev, state);
 	v->power = pci_power(v->pdev);
 }
 

@@ -81,7 +81,7 @@ struct vfio_pci_device {
 	struct vfio_pci_set *set; /* [I] */
 	TAILQ_ENTRY(vfio_pci_device) link; /* [vp->lock] in set->members */
 	LIST_ENTRY(vfio_pci_device) pf_link; /* [vp->lock] in vp->pfs */
-	bool split;              /* [device lock] in vp->pfs */
+	atomic_bool split;       /* written [device lock]: in vp->pfs, and stays in D0 */
 	struct vfio_pci_device *pf; /* [I] of a virtual function: the physical one, if in vp->pfs; it stays as long */
 	struct mutex token_lock; /* RANK_VFIO_PCI_TOKEN, of a physical function: */
 	uint8_t token[VFIO_PCI_TOKEN]; /* [token_lock] shared by the programs that have it and its virtual functions */
@@ -167,7 +167,10 @@ ssize_t vfio_pci_config_rw(struct vfio_pci_device *v, struct task *t, uva_t buf,
 			   bool write);
 /** vfio_pci_intx_pin - the interrupt pin as the user sees it; 0: no INTx */
 unsigned vfio_pci_intx_pin(struct vfio_pci_device *v);
-/** vfio_pci_set_power_locked - move to a D-state; pci/ keeps config over D3hot. memory_lock held for write */
+/**
+ * vfio_pci_set_power_locked - move to a D-state; pci/ keeps config over D3hot. memory_lock held for write
+ * A physical function with virtual ones stays in D0, without a word.
+ */
 void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
 
 /* ---- rdwr.c ---- */

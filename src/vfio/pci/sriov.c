@@ -46,6 +46,16 @@ static void set_split(struct vfio_pci_device *v, bool on)
 		LIST_REMOVE(v, pf_link);
 }
 
+/* Out of D3hot, if its user has put it there; split, it stays awake. */
+static void power_up(struct vfio_pci_device *v)
+{
+	SCOPED_LOCK(vfio_set_lock(&v->vdev));
+	SCOPED_WRITE(&v->memory_lock);
+	vfio_pci_set_power_locked(v, 0);
+	if (v->open)
+		vfio_pci_memory_update_locked(v);
+}
+
 /* On the list before there is a virtual function, and until there is none. */
 int vfio_pci_split(struct vfio_pci_device *v, unsigned n)
 {
@@ -55,9 +65,7 @@ int vfio_pci_split(struct vfio_pci_device *v, unsigned n)
 		return -EINVAL;
 	if (n) {
 		set_split(v, true);
-		rwlock_write(&v->memory_lock);
-		vfio_pci_set_power_locked(v, 0);
-		rwlock_unlock(&v->memory_lock);
+		power_up(v);
 		rc = pci_sriov_enable(v->pdev, n, v->vp->drv.name);
 	} else if (v->split) {
 		pci_sriov_disable(v->pdev);
