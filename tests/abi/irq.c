@@ -214,6 +214,20 @@ static volatile uint32_t *map_edu(struct setup *s)
 	return bar;
 }
 
+/* COMMAND as the hardware has it */
+static unsigned command_of(const char *bdf)
+{
+	uint16_t command;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = EXPECT_OK(x_open(path, O_RDONLY));
+	EXPECT_EQ(2, x_pread(fd, &command, 2, 4));
+	EXPECT_OK(x_close(fd));
+	return command;
+}
+
 TEST(edu_msi, "20:IRQ-26", "each message of the device adds 1")
 {
 	struct setup s;
@@ -241,6 +255,8 @@ TEST(edu_intx, "20:IRQ-28 20:IRQ-29", "INTx masks itself when it arrives; unmask
 	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
 	bar[0x60 / 4] = 1;
 	EXPECT_EQ(1, wait_count(fd));
+	EXPECT_EQ(0x400, command_of(EDU) & 0x400); /* so it is masked */
+	EXPECT_EQ(0, config_read(s.device, 4, 2) & 0x400);
 	bar[0x60 / 4] = 2;
 	EXPECT_EQ(0, count_of(fd));
 	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
@@ -291,6 +307,114 @@ TEST(unmask_eventfd, "20:IRQ-31", "an eventfd unmasks INTx; a second one is EBUS
 	EXPECT_OK(set_irqs(s.device, EVENTFD | UNMASK, INTX, 0, 1, &un, 4));
 	close(fd);
 	close(un);
+}
+
+TEST(unmask_signalled, "20:IRQ-32", "an unmask eventfd that is readable already unmasks at once and keeps its count")
+{
+	struct setup s;
+	volatile uint32_t *bar = map_edu(&s);
+	int32_t fd = event(), un = event();
+	uint64_t two = 2;
+
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
+	bar[0x60 / 4] = 1;
+	EXPECT_EQ(1, wait_count(fd));
+	EXPECT_EQ(8, write(un, &two, 8));
+	EXPECT_OK(set_irqs(s.device, EVENTFD | UNMASK, INTX, 0, 1, &un, 4));
+	EXPECT_EQ(1, wait_count(fd)); /* the line is up still */
+	EXPECT_EQ(2, count_of(un));
+	bar[0x64 / 4] = 1;
+	close(fd);
+	close(un);
+}
+
+TEST(intx_silent, "20:IRQ-33", "INTx without an eventfd is active and signals nobody; one can be given later")
+{
+	struct setup s;
+	volatile uint32_t *bar = map_edu(&s);
+	int32_t fd = event(), off = -1;
+
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &off));
+	EXPECT_ERR(EINVAL, hook(s.device, MSI, 0, 1, &fd));
+	EXPECT_OK(none(s.device, INTX, 0, 1));
+	bar[0x60 / 4] = 1;
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
+	EXPECT_EQ(0, count_of(fd)); /* it has come, and masked itself */
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	EXPECT_EQ(1, wait_count(fd));
+	bar[0x64 / 4] = 1;
+	EXPECT_OK(none(s.device, INTX, 0, 0));
+	EXPECT_ERR(EINVAL, none(s.device, INTX, 0, 0));
+	close(fd);
+}
+
+TEST(intx_swap, "20:IRQ-35", "another eventfd for INTx does not unmask it")
+{
+	struct setup s;
+	volatile uint32_t *bar = map_edu(&s);
+	int32_t fd = event(), other = event();
+
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
+	bar[0x60 / 4] = 1;
+	EXPECT_EQ(1, wait_count(fd));
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &other));
+	bar[0x60 / 4] = 2;
+	EXPECT_EQ(0, count_of(fd) + count_of(other));
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	EXPECT_EQ(1, wait_count(other));
+	EXPECT_EQ(0, count_of(fd));
+	bar[0x64 / 4] = 3;
+	/* one that was masked by hand stays so, too */
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	EXPECT_OK(set_irqs(s.device, NONE | MASK, INTX, 0, 1, "", 0));
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
+	bar[0x60 / 4] = 4;
+	EXPECT_EQ(0, count_of(fd) + count_of(other));
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	EXPECT_EQ(1, wait_count(fd));
+	bar[0x64 / 4] = 4;
+	close(fd);
+	close(other);
+}
+
+TEST(nointxmask, "20:IRQ-44", "with nointxmask, read when the driver is bound, INTx works without COMMAND's bit 10, which is the user's alone")
+{
+	const char *param = "/sys/module/vfio_pci/parameters/nointxmask";
+	struct setup s;
+	volatile uint32_t *bar;
+	int32_t fd = event();
+	uint32_t cmd;
+
+	unbind(EDU);
+	EXPECT_OK(sys_write(param, "Y"));
+	bind_vfio(EDU);
+	EXPECT_OK(sys_write(param, "N"));
+	bar = map_edu(&s);
+	cmd = config_read(s.device, 4, 2);
+	EXPECT_EQ(0, cmd & 0x400);
+	EXPECT_OK(hook(s.device, INTX, 0, 1, &fd));
+	bar[0x60 / 4] = 1;
+	EXPECT_EQ(1, wait_count(fd));
+	EXPECT_EQ(0, config_read(s.device, 4, 2) & 0x400);
+	EXPECT_EQ(0, command_of(EDU) & 0x400);
+	bar[0x60 / 4] = 2;
+	EXPECT_EQ(0, count_of(fd));
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	EXPECT_EQ(1, wait_count(fd));
+	bar[0x64 / 4] = 3;
+	EXPECT_OK(set_irqs(s.device, NONE | UNMASK, INTX, 0, 1, "", 0));
+	config_write(s.device, 4, 2, cmd | 0x400);
+	EXPECT_EQ(cmd | 0x400, config_read(s.device, 4, 2));
+	EXPECT_EQ(0, command_of(EDU) & 0x400);
+	bar[0x60 / 4] = 4;
+	EXPECT_EQ(0, count_of(fd));
+	config_write(s.device, 4, 2, cmd);
+	EXPECT_EQ(1, wait_count(fd));
+	bar[0x64 / 4] = 4;
+	close(fd);
+	EXPECT_OK(x_munmap((void *)bar, 0x1000));
+	EXPECT_OK(x_close(s.device));
+	unbind(EDU);
 }
 
 TEST(err, "20:IRQ-36 20:IRQ-37", "ERR: hook, loopback, remove once; a descriptor below -1 is EINVAL")
