@@ -401,6 +401,44 @@ TEST(one_group, "20:RST-13 20:RST-14", "functions of one group need one proof, a
 	EXPECT_OK(hot_reset(s.device, 0, 1, &s.group));
 }
 
+static void *right_calls(void *arg)
+{
+	struct readers *r = arg;
+	uint32_t v;
+
+	while (!atomic_load(&r->over)) {
+		if (x_pread(r->device, &v, 4, REGION(0) + REGISTER) != 4)
+			atomic_fetch_add(&r->wrong, 1);
+		atomic_fetch_add(&r->calls, 1);
+	}
+	return NULL;
+}
+
+TEST(contended, "20:MEM-18", "a hot reset while another thread reads is done, or EBUSY; the reads succeed, and nothing stays locked")
+{
+	struct setup right, left = open_both(&right);
+	int32_t both[2] = { right.group, left.group };
+	struct readers r = { .device = right.device };
+	pthread_t thread;
+
+	EXPECT_EQ(0, pthread_create(&thread, NULL, right_calls, &r));
+	for (unsigned i = 0; i < (test_door() == DOOR_HOST ? 3 : 100); i++) {
+		unsigned c = atomic_load(&r.calls);
+
+		while (atomic_load(&r.calls) == c)
+			sched_yield();
+		if (hot_reset(left.device, 0, 2, both) && errno != EBUSY)
+			atomic_fetch_add(&r.wrong, 1);
+	}
+	atomic_store(&r.over, true);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, atomic_load(&r.wrong));
+	mark(left.device);
+	mark(right.device);
+	EXPECT_OK(hot_reset(left.device, 0, 2, both));
+	EXPECT(!marked(left.device) && !marked(right.device));
+}
+
 /* ---- hot reset by an iommufd ---- */
 
 TEST(owned_bound, "20:RST-07 20:RST-10", "by an iommufd: an id for what is bound to it, -1 for what is not; it may reset when it has all")

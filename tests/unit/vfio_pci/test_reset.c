@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include <pthread.h>
+#include <sched.h>
 
 #define A "0000:01:00.0"
 #define B "0000:02:00.0"
@@ -189,6 +191,57 @@ static void hot_reset_proof(void **state)
 	use_close(&u);
 }
 
+/* ---- an access under way ---- */
+
+static atomic_int inside; /* 1: an access is in the model, 2: it may go on */
+
+static void linger(struct probe *p, unsigned bar, uint64_t offset)
+{
+	atomic_store(&inside, 1);
+	while (atomic_load(&inside) != 2)
+		sched_yield();
+}
+
+static void *store_slowly(void *arg)
+{
+	struct use *x = arg;
+	uint32_t v = 1;
+
+	assert_int_equal(sys_pwrite(x->c, x->dev, &v, 4, REGION(0)), 4);
+	return NULL;
+}
+
+/* Locks of several devices are only tried: with one of them taken nothing is reset, and all are let go. */
+static void MEM_18_hot_reset_contended(void **state)
+{
+	struct probe *pb = probe_of(B), *pc = probe_of(C);
+	struct use other;
+	pthread_t thread;
+
+	assert_rc(bind(C), 0);
+	use_open(&u, B);
+	other = (struct use){ .c = u.c, .group = u.group, .dev = use_sibling(&u, C) };
+	assert_true(other.dev >= FD_BASE);
+	pb->resets = pc->resets = 0;
+	atomic_store(&inside, 0);
+	pc->on_write = linger;
+	assert_int_equal(pthread_create(&thread, NULL, store_slowly, &other), 0);
+	while (!atomic_load(&inside))
+		sched_yield();
+	assert_rc(hot_reset(&u, 0, 1, &u.group), -EBUSY);
+	assert_int_equal(pb->resets + pc->resets, 0);
+	/* what was locked before the one that is taken answers again */
+	assert_int_equal(sys_pread(u.c, u.dev, &(uint32_t){ 0 }, 4, REGION(0)), 4);
+	atomic_store(&inside, 2);
+	pthread_join(thread, NULL);
+	pc->on_write = NULL;
+	assert_rc(hot_reset(&u, 0, 1, &u.group), 0);
+	assert_int_equal(pb->resets + pc->resets, 2);
+	assert_int_equal(sys_pread(u.c, other.dev, &(uint32_t){ 0 }, 4, REGION(0)), 4);
+	sys_close(u.c, other.dev);
+	use_close(&u);
+}
+
 /* A set of one, alone on its bus: the group is proof enough. RST-18 */
 static void hot_reset_single(void **state)
 {
@@ -235,6 +288,7 @@ int main(void)
 		TEST(busy_at_open),
 		TEST(hot_reset_info),
 		TEST(hot_reset_proof),
+		TEST(MEM_18_hot_reset_contended),
 		TEST(hot_reset_single),
 		TEST(at_last_close),
 	};
