@@ -10,7 +10,8 @@
  * registers; BARs of different buses never share the 1 MiB (4 KiB for I/O) that a window can express.
  *
  * Accesses are cut so that a model sees what a device sees: naturally aligned 1, 2, 4 or 8 bytes, or an aligned
- * vector store in one piece. MSI-X table and PBA are answered by irq.c.
+ * vector store in one piece. MSI-X table and PBA are answered by irq.c. Nothing reaches a function that does not decode:
+ * COMMAND and the power state change with nobody at the BARs (write side of "access").
  */
 #include "pci/priv.h"
 #include <string.h>
@@ -224,6 +225,11 @@ bool pci_memory_decodes(struct pci_dev *d)
 	return (atomic_load(&p->command) & PCI_COMMAND_MEMORY) && atomic_load(&p->power) < 3 && !atomic_load(&p->gone);
 }
 
+static bool io_decodes(const struct pci_priv *p)
+{
+	return (atomic_load(&p->command) & PCI_COMMAND_IO) && atomic_load(&p->power) < 3 && !atomic_load(&p->gone);
+}
+
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar)
 {
 	if (!pci_memory_decodes(d) || !(atomic_load(&d->priv->bars_here) & BIT(bar)))
@@ -261,9 +267,9 @@ static unsigned piece(uint64_t offset, unsigned n, bool write)
 	return w;
 }
 
+/* [access] read side: decoding does not end while the model is called. */
 static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned n, bool write)
 {
-	SCOPED_READ(&d->priv->access);
 	while (n) {
 		unsigned w = piece(offset, n, write);
 
@@ -283,8 +289,10 @@ static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uin
 void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width, bool write)
 {
 	const struct pci_bar *b = pci_bar(d, bar);
+	bool inside = b && offset < b->size && width <= b->size - offset;
+	SCOPED_READ(&d->priv->access);
 
-	if (!b || offset >= b->size || width > b->size - offset || atomic_load(&d->priv->gone)) {
+	if (!inside || !(b->kind == PCI_BAR_IO ? io_decodes(d->priv) : pci_memory_decodes(d))) {
 		if (!write)
 			memset(data, 0xff, width); /* nobody answers */
 		return;

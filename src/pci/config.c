@@ -189,20 +189,20 @@ static void model_dword_write(struct pci_dev *d, unsigned offset, unsigned width
 	p->model.config_write(p->state, offset & ~3u, value << shift, width_mask(width) << shift);
 }
 
-void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value)
+/* Registers that decide whether BARs answer: no access is under way while they change. */
+static bool gates_access(const struct pci_dev *d, unsigned offset)
+{
+	unsigned dword = offset & ~3u, pm = d->priv->cap_pm;
+
+	return dword == PCI_COMMAND || (pm && dword == pm + PCI_PM_CTRL);
+}
+
+static void bytes_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value, struct config_actions *act)
 {
 	struct pci_priv *p = d->priv;
-	struct config_actions act = { 0 };
 	bool bus_reset_was;
+	SCOPED_LOCK(&d->lock);
 
-	assert((width == 1 || width == 2 || width == 4) && offset % width == 0);
-	if (offset >= d->config_size || atomic_load(&p->gone))
-		return;
-	if (is_model_dword(d, offset)) {
-		model_dword_write(d, offset, width, value);
-		return;
-	}
-	mutex_lock(&d->lock);
 	bus_reset_was = d->bridge && (p->cfg.val[PCI_BRIDGE_CONTROL] & PCI_BRIDGE_CTL_BUS_RESET);
 	for (unsigned i = 0; i < width && offset < p->cfg.used; i++) {
 		uint8_t byte = (uint8_t)(value >> 8 * i), w = p->cfg.wmask[offset + i];
@@ -212,9 +212,27 @@ void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32
 		*v &= (uint8_t)~(byte & p->cfg.w1c[offset + i]);
 	}
 	if (d->bridge && !bus_reset_was && (p->cfg.val[PCI_BRIDGE_CONTROL] & PCI_BRIDGE_CTL_BUS_RESET))
-		act.bus_reset = true;
-	pci_config_settle_locked(d, &act);
-	mutex_unlock(&d->lock);
+		act->bus_reset = true;
+	pci_config_settle_locked(d, act);
+}
+
+void pci_config_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value)
+{
+	struct config_actions act = { 0 };
+
+	assert((width == 1 || width == 2 || width == 4) && offset % width == 0);
+	if (offset >= d->config_size || atomic_load(&d->priv->gone))
+		return;
+	if (is_model_dword(d, offset)) {
+		model_dword_write(d, offset, width, value);
+		return;
+	}
+	if (gates_access(d, offset)) {
+		SCOPED_WRITE(&d->priv->access);
+		bytes_write(d, offset, width, value, &act);
+	} else {
+		bytes_write(d, offset, width, value, &act);
+	}
 	pci_config_act(d, &act);
 }
 

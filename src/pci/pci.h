@@ -227,8 +227,8 @@ struct pci_bar {
 const struct pci_bar *pci_bar(struct pci_dev *d, unsigned bar);
 /**
  * pci_bar_access - the CPU's or a peer's load or store
- * MSI-X table and PBA are answered here, plain memory too, the rest by the model. Does not look at COMMAND: the caller
- * gates (vfio/pci with its memory lock, peers by pci_memory_decodes()).
+ * MSI-X table and PBA are answered here, plain memory too, the rest by the model. What does not decode (COMMAND, power
+ * state) reads ones and takes nothing: who has an error to tell of looks itself (vfio/pci, peers).
  * [@offset, +@width) lies inside the BAR; @width 1..64.
  */
 void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width, bool write);

@@ -4,7 +4,7 @@
  *
  * Locks of one function, outermost first:
  *   access  read side around every callback of the model that a CPU or a peer caused; write side around the
- *           model's reset, so that a reset sees no access under way.
+ *           model's reset and around writes to COMMAND and PMCSR, which so see no access under way.
  *   lock    config bytes, MSI-X table, pin. Never held while the model is called; the message handler is called
  *           under it.
  * What the data path asks (COMMAND, power state, being reset) is kept in atomics beside the config bytes, written

@@ -96,9 +96,11 @@ static void state_restore(struct pci_dev *d, const struct pci_state *s)
 {
 	struct config_actions act = { 0 };
 
+	rwlock_write(&d->priv->access);
 	mutex_lock(&d->lock);
 	state_restore_locked(d, s, &act);
 	mutex_unlock(&d->lock);
+	rwlock_unlock(&d->priv->access);
 	pci_config_act(d, &act);
 }
 

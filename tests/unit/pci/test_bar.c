@@ -56,6 +56,34 @@ static void outside(void **state)
 	assert_null(pci_bar(d, 6));
 }
 
+/* A function whose memory is disabled, or asleep, hears nothing and answers nothing. */
+static void gated(void **state)
+{
+	uint32_t v, on = pci_config_read(d, PCI_COMMAND, 2), before = t->writes;
+	unsigned pm = pci_find_cap(d, PCI_CAP_ID_PM);
+
+	for (unsigned i = 0; i < 2; i++) {
+		static const unsigned bars[] = { TOY_REGS, TOY_MEM, TOY_IO };
+
+		if (i == 0)
+			pci_config_write(d, PCI_COMMAND, 2, on & ~(uint32_t)(PCI_COMMAND_MEMORY | PCI_COMMAND_IO));
+		else
+			pci_config_write(d, pm + PCI_PM_CTRL, 2, 3);
+		for (unsigned b = 0; b < 3; b++) {
+			v = 0;
+			pci_bar_access(d, bars[b], 0x10, &v, 4, true);
+			pci_bar_access(d, bars[b], 0x10, &v, 4, false);
+			assert_int_equal(v, 0xffffffff);
+		}
+		assert_int_equal(t->reads, 0);
+		assert_int_equal(t->writes, before);
+		pci_config_write(d, PCI_COMMAND, 2, on);
+	}
+	pci_config_write(d, pm + PCI_PM_CTRL, 2, 0);
+	pci_bar_access(d, TOY_IO, 0x10, &v, 4, false);
+	assert_int_equal(t->reads, 1);
+}
+
 static void plain(void **state)
 {
 	uint64_t v = 0x1122334455667788ull, w = 0;
@@ -192,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(widths, start, box_stop),
 		cmocka_unit_test_setup_teardown(outside, start, box_stop),
+		cmocka_unit_test_setup_teardown(gated, start, box_stop),
 		cmocka_unit_test_setup_teardown(plain, start, box_stop),
 		cmocka_unit_test_setup_teardown(msix_interception, start, box_stop),
 		cmocka_unit_test_setup_teardown(mirrors, start, box_stop),
