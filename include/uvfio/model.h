@@ -31,6 +31,14 @@ struct pci_bar_desc {
 	uint64_t size;    /* a power of two; memory >= 16, I/O >= 4 */
 };
 
+/* How an expansion ROM comes to be there. */
+enum pci_rom_kind {
+	PCI_ROM_BAR,      /* a BAR of its own */
+	PCI_ROM_FIRMWARE, /* no BAR: an image that the platform's firmware has brought */
+	PCI_ROM_SHADOW,   /* the boot display's, copied to 0xc0000: a window of 128 KiB */
+};
+#define PCI_ROM 6 /* the ROM, as the number of a BAR in read() */
+
 /* One message-signalled or pin interrupt face, all optional. */
 struct pci_model {
 	uint32_t size;            /* sizeof(struct pci_model) as compiled: newer fields read as zero */
@@ -58,7 +66,7 @@ struct pci_model {
 	void (*destroy)(void *state);
 	/* Power-on values. No access or DMA of the model may be under way when it returns. */
 	void (*reset)(void *state);
-	/* Access to BAR @bar; @width 1, 2, 4, 8 or, for vector stores, up to 64. Little-endian image, zero-extended for reads. */
+	/* Access to BAR @bar (read: PCI_ROM too); @width 1, 2, 4, 8 or, for vector stores, up to 64. Little-endian image, zero-extended for reads. */
 	void (*read)(void *state, unsigned bar, uint64_t offset, void *data, unsigned width);
 	void (*write)(void *state, unsigned bar, uint64_t offset, const void *data, unsigned width);
 	/* extended_config_writable dwords; @offset of the dword */
@@ -75,6 +83,9 @@ struct pci_model {
 	/* PCIe only; a machine file may give them to any function. */
 	uint8_t pasid_bits;       /* 0: no PASIDs; up to 20 */
 	bool page_requests;       /* asks for pages that are not there (PRI), and so caches translations (ATS) */
+
+	uint64_t rom_size;        /* 0: none; of the BAR: a power of two, 2 KiB to 16 MiB; of firmware's image: its length */
+	enum pci_rom_kind rom_kind;
 };
 
 /* ---- what a model may call ---- */

@@ -155,7 +155,7 @@ static int plain_memory(struct pci_dev *d, unsigned bar)
 	struct pci_bar *b = &d->priv->bar[bar];
 	char name[40];
 
-	if (!d->priv->model.bar[bar].plain || b->kind == PCI_BAR_IO)
+	if (bar == PCI_ROM || !d->priv->model.bar[bar].plain || b->kind == PCI_BAR_IO)
 		return 0;
 	snprintf(name, sizeof(name), "%s BAR%u", d->dev.name, bar);
 	return mem_shm_create(name, ALIGN_UP(b->size, (uint64_t)UVFIO_PAGE_SIZE), &b->shm);
@@ -165,7 +165,7 @@ int pci_bars_place(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i <= PCI_ROM; i++) {
 		struct pci_bar *b = &p->bar[i];
 		int rc;
 
@@ -190,7 +190,7 @@ void pci_bars_withdraw(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i <= PCI_ROM; i++) {
 		mem_window_remove(p->window[i].mem);
 		p->window[i].mem = NULL;
 	}
@@ -288,13 +288,18 @@ static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uin
 
 void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data, unsigned width, bool write)
 {
-	const struct pci_bar *b = pci_bar(d, bar);
+	const struct pci_bar *b = bar <= PCI_ROM ? &d->priv->bar[bar] : NULL;
 	bool inside = b && offset < b->size && width <= b->size - offset;
 	SCOPED_READ(&d->priv->access);
 
 	if (!inside || !(b->kind == PCI_BAR_IO ? io_decodes(d->priv) : pci_memory_decodes(d))) {
 		if (!write)
 			memset(data, 0xff, width); /* nobody answers */
+		return;
+	}
+	if (bar == PCI_ROM) {
+		if (!write)
+			pci_rom_bar_read(d, offset, data, width);
 		return;
 	}
 	/* The table wins over plain memory below it, so that a program can never re-route a message. */

@@ -266,6 +266,8 @@ static void build_bars(struct pci_dev *d)
 			break;
 		}
 	}
+	if (d->priv->bar[PCI_ROM].size)
+		set32(d, PCI_ROM_ADDRESS, 0, (uint32_t)~(d->priv->bar[PCI_ROM].size - 1) | PCI_ROM_ADDRESS_ENABLE);
 }
 
 static void build_endpoint_header(struct pci_dev *d)

@@ -138,6 +138,9 @@ static void settle_bars_locked(struct pci_dev *d)
 		if (now == b->address)
 			here |= BIT(i);
 	}
+	if (p->bar[PCI_ROM].size &&
+	    get32(&p->cfg.val[PCI_ROM_ADDRESS]) == (p->bar[PCI_ROM].address | PCI_ROM_ADDRESS_ENABLE))
+		here |= BIT(PCI_ROM);
 	atomic_store(&p->bars_here, here);
 }
 
@@ -310,6 +313,8 @@ static void firmware_bars(struct pci_dev *d)
 		if (b->kind == PCI_BAR_MEM64)
 			pci_config_write(d, at + 4, 4, (uint32_t)(b->address >> 32));
 	}
+	if (d->priv->bar[PCI_ROM].size)
+		pci_config_write(d, PCI_ROM_ADDRESS, 4, (uint32_t)d->priv->bar[PCI_ROM].address);
 }
 
 void pci_config_firmware(struct pci_dev *d)

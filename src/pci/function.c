@@ -81,6 +81,7 @@ static int check_interrupts(struct pci_dev *d)
 
 static int take_bars(struct pci_dev *d)
 {
+	const char *why;
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar_desc *b = &d->priv->model.bar[i];
 		int rc = check_bar(d, i);
@@ -91,6 +92,8 @@ static int take_bars(struct pci_dev *d)
 			d->priv->bar[i] = (struct pci_bar){ .kind = b->kind, .prefetchable = b->prefetchable,
 							    .size = b->size };
 	}
+	if (pci_rom_take(d, &why))
+		return refuse(d->pci, d, why);
 	return check_interrupts(d);
 }
 

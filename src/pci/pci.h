@@ -249,6 +249,20 @@ void pci_mirror_block(struct pci_dev *d, bool blocked);
 /** pci_mirror_from - take mirrors of functions that come from now on from @pool, which stays; once, before the first */
 void pci_mirror_from(struct pci *pci, struct mirror_pool *pool);
 
+/* ---- the expansion ROM ---- */
+
+struct pci_rom {
+	enum pci_rom_kind kind;
+	uint64_t size;      /* of the BAR, of the window, of the firmware's image; 0: none */
+	phys_t address;     /* of the BAR or the window; 0: the image is in the host's memory */
+};
+struct pci_rom pci_rom(struct pci_dev *d);
+/**
+ * pci_rom_read - the CPU's load. A ROM with a BAR reads ones unless COMMAND.MEM is on and its register enables it.
+ * [@offset, +@width) lies inside; @width 1, 2 or 4
+ */
+void pci_rom_read(struct pci_dev *d, uint64_t offset, void *data, unsigned width);
+
 /* ---- interrupts: one handler a function, set by the bound driver ---- */
 
 /**

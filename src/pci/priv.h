@@ -130,8 +130,9 @@ struct pci_priv {
 	bool mf_told;            /* [I] the description says what the multifunction bit is */
 	bool slot_scan_mf;       /* [I] after boot: multifunction as grouping sees it */
 
-	struct pci_bar bar[PCI_BARS];       /* [I] */
-	struct pci_window window[PCI_BARS]; /* [I] */
+	struct pci_bar bar[PCI_BARS + 1];       /* [I] and PCI_ROM: the ROM's, if it has one */
+	struct pci_window window[PCI_BARS + 1]; /* [I] */
+	struct pci_rom rom;                     /* [I] address: as placed */
 	_Atomic(struct mirror_page *) *mirror[PCI_BARS]; /* [I] one slot a page; NULL: none */
 	bool mirror_blocked;                /* [lock] what every page of them says */
 	struct pci_range win[PCI_WINS];     /* [topo] bridges: what they pass down */
@@ -146,7 +147,7 @@ struct pci_priv {
 
 	atomic_uint command;     /* COMMAND, as in cfg.val */
 	atomic_uint power;       /* 0..3 */
-	atomic_uint bars_here;   /* one bit a BAR: its register holds the address of the boot */
+	atomic_uint bars_here;   /* one bit a BAR: its register holds the address of the boot; PCI_ROM: and enables it */
 	atomic_uint resetting;   /* resets under way: no DMA starts */
 	atomic_bool gone;        /* unplugged: reads ones, does nothing */
 	struct gate dma;         /* what DMA passes */
@@ -241,6 +242,12 @@ void pci_bars_withdraw(struct pci_dev *d);
 void pci_bars_fini(struct pci_dev *d);
 /** pci_bar_decodes - @bar answers at its boot address: decode on here and in every bridge above */
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar);
+
+/* ---- rom.c ---- */
+/** pci_rom_take - what the model says of it. -EINVAL with the reason in @why */
+int pci_rom_take(struct pci_dev *d, const char **why);
+/** pci_rom_bar_read - a load of the ROM's BAR by anybody; the function answers: [access] read side */
+void pci_rom_bar_read(struct pci_dev *d, uint64_t offset, void *data, unsigned width);
 
 /* ---- mirror.c ---- */
 int pci_mirror_init(struct pci_dev *d);

@@ -13,7 +13,9 @@
 #define RES_IO        0x00000100ull
 #define RES_MEM       0x00000200ull
 #define RES_PREFETCH  0x00002000ull
+#define RES_READONLY  0x00004000ull
 #define RES_SIZEALIGN 0x00040000ull
+#define RES_SHADOW    0x00000012ull /* a ROM's copy, at a place that stays */
 #define RES_MEM64     0x00100000ull
 #define RES_ENDPOINT  13 /* BARs, ROM, six for virtual functions */
 #define RES_BRIDGE    17 /* and four windows */
@@ -134,6 +136,19 @@ static void show_bar(const struct pci_bar *b, FILE *out)
 		(unsigned long long)(b->address + b->size - 1), (unsigned long long)flags);
 }
 
+/* An image that firmware brought is no resource. */
+static void show_rom(struct pci_dev *d, FILE *out)
+{
+	struct pci_rom rom = pci_rom(d);
+	uint64_t flags = RES_MEM | (rom.kind == PCI_ROM_SHADOW ? RES_SHADOW : RES_PREFETCH | RES_READONLY | RES_SIZEALIGN);
+
+	if (!rom.address)
+		show_bar(NULL, out);
+	else
+		fprintf(out, "0x%016llx 0x%016llx 0x%016llx\n", (unsigned long long)rom.address,
+			(unsigned long long)(rom.address + rom.size - 1), (unsigned long long)flags);
+}
+
 static int resource_show(void *priv, FILE *out)
 {
 	static const uint64_t flags[PCI_WINS] = {
@@ -143,8 +158,12 @@ static int resource_show(void *priv, FILE *out)
 	};
 	struct pci_dev *d = priv;
 
-	for (unsigned i = 0; i < RES_ENDPOINT; i++)
-		show_bar(d->bridge ? NULL : pci_bar(d, i), out);
+	for (unsigned i = 0; i < RES_ENDPOINT; i++) {
+		if (i == PCI_ROM)
+			show_rom(d, out);
+		else
+			show_bar(d->bridge ? NULL : pci_bar(d, i), out);
+	}
 	for (unsigned i = RES_ENDPOINT; d->bridge && i < RES_BRIDGE; i++) {
 		unsigned w = i - RES_ENDPOINT;
 		struct pci_range r = { 1, 0 };

@@ -215,6 +215,48 @@ static void unplugged(void **state)
 	dev_put(dev);
 }
 
+/* A ROM answers when memory decodes and its own register says so; a copy in the host's memory always does. */
+static void rom(void **state)
+{
+	struct pci_model m = bare_model;
+	struct pci_dev *r;
+	struct toy *rt;
+	uint64_t v;
+
+	m.rom_size = 64 * 1024;
+	m.create = toy_model.create;
+	m.destroy = toy_model.destroy;
+	m.read = toy_model.read;
+	r = add(box.root, 2, 0, &m, NULL);
+	rt = toy_of(r);
+	assert_int_equal(pci_rom(r).kind, PCI_ROM_BAR);
+	assert_int_equal(pci_rom(r).size, 64 * 1024);
+	assert_int_equal(pci_config_read(r, PCI_ROM_ADDRESS, 4), pci_rom(r).address);
+	pci_rom_read(r, 0x10, &v, 4);
+	assert_int_equal((uint32_t)v, ~0u);
+	pci_config_write(r, PCI_ROM_ADDRESS, 4, ~0u);
+	assert_int_equal(pci_config_read(r, PCI_ROM_ADDRESS, 4), 0xffff0001);
+	pci_config_write(r, PCI_ROM_ADDRESS, 4, (uint32_t)pci_rom(r).address | PCI_ROM_ADDRESS_ENABLE);
+	pci_rom_read(r, 0x10, &v, 4);
+	assert_int_equal((uint32_t)v, 0);
+	pci_bar_access(r, PCI_ROM, 0x10, &v, 8, false); /* as a peer's: in two pieces */
+	assert_int_equal(rt->reads, 3);
+	assert_int_equal(rt->last_width, 4);
+	pci_bar_access(r, PCI_ROM, 0x10, &v, 8, true);
+	assert_int_equal(rt->writes, 0);
+	pci_config_write(r, PCI_COMMAND, 2, 0);
+	pci_rom_read(r, 0x10, &v, 4);
+	assert_int_equal((uint32_t)v, ~0u);
+
+	m.rom_kind = PCI_ROM_SHADOW;
+	r = add(box.root, 3, 0, &m, NULL);
+	pci_config_write(r, PCI_COMMAND, 2, 0);
+	assert_int_equal(pci_rom(r).size, 0x20000);
+	assert_int_equal(pci_config_read(r, PCI_ROM_ADDRESS, 4), 0);
+	pci_rom_read(r, 0x10, &v, 4);
+	assert_int_equal((uint32_t)v, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(mirrors, start, box_stop),
 		cmocka_unit_test_setup_teardown(mirror_blocks, start, box_stop),
 		cmocka_unit_test_setup_teardown(placement, start, box_stop),
+		cmocka_unit_test_setup_teardown(rom, start, box_stop),
 		cmocka_unit_test_setup_teardown(unplugged, start, box_stop),
 	};
 
