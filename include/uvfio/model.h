@@ -39,6 +39,13 @@ enum pci_rom_kind {
 };
 #define PCI_ROM 6 /* the ROM, as the number of a BAR in read() */
 
+/* Of the PM capability. Which of keeping and forgetting is the default depends on the bus: PCIe keeps. */
+#define PCI_MODEL_PM_D1      1u /* has D1 */
+#define PCI_MODEL_PM_D2      2u
+#define PCI_MODEL_PM_PME     4u /* can wake the system from every state */
+#define PCI_MODEL_PM_KEEPS   8u /* keeps its registers over D3hot (No_Soft_Reset) */
+#define PCI_MODEL_PM_FORGETS 16u
+
 /* One message-signalled or pin interrupt face, all optional. */
 struct pci_model {
 	uint32_t size;            /* sizeof(struct pci_model) as compiled: newer fields read as zero */
@@ -84,6 +91,11 @@ struct pci_model {
 	uint8_t pasid_bits;       /* 0: no PASIDs; up to 20 */
 	bool page_requests;       /* asks for pages that are not there (PRI), and so caches translations (ATS) */
 
+	bool msix_pba_apart;      /* the pending bits are in another BAR than the table: */
+	uint8_t msix_pba_bar;
+	uint8_t pm_flags;         /* PCI_MODEL_PM_...; what power_management means in detail */
+	bool af;                  /* AF capability, whatever else there is */
+	uint16_t vpd_size;        /* bytes of vital product data, a multiple of 4; 0: no capability */
 	uint64_t rom_size;        /* 0: none; of the BAR: a power of two, 2 KiB to 16 MiB; of firmware's image: its length */
 	enum pci_rom_kind rom_kind;
 };

@@ -277,7 +277,7 @@ static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uin
 		while (w > 8 && pci_msix_bar_hit(d, bar, offset, w))
 			w /= 2;
 		if (pci_msix_bar_hit(d, bar, offset, w))
-			pci_msix_bar_access(d, offset, data, w, write);
+			pci_msix_bar_access(d, bar, offset, data, w, write);
 		else
 			model_access(d, bar, offset, data, w, write);
 		offset += w;
@@ -306,7 +306,7 @@ void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data
 	if (b->shm && !pci_msix_bar_hit(d, bar, offset, width))
 		mem_shm_access(b->shm, offset, data, width, write);
 	else if (b->shm)
-		pci_msix_bar_access(d, offset, data, width, write);
+		pci_msix_bar_access(d, bar, offset, data, width, write);
 	else
 		trapped_access(d, bar, offset, data, width, write);
 }

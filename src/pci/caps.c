@@ -4,7 +4,8 @@
  * (value, writable bits, write-1-to-clear bits). config.c moves bits by these images; what a bit does is
  * decided there and in irq.c and reset.c.
  *
- * Standard capabilities follow each other from 0x40 on. Extended ones have fixed places: AER at 0x100, ACS at 0x160,
+ * Standard capabilities follow each other from 0x40 on, around those that the description gives byte by byte, which come
+ * last in the chain. Extended ones have fixed places: AER (or what the description has there instead) at 0x100, ACS at 0x160,
  * ATS at 0x170, SR-IOV at 0x180, PASID at 0x1c0, PRI at 0x1d0; endpoints leave the rest free, because models put raw registers there (spec 40, 1).
  */
 #include "pci/priv.h"
@@ -40,21 +41,36 @@ static void set32(struct pci_dev *d, unsigned at, uint32_t value, uint32_t wmask
 	put32(&d->priv->cfg.wmask[at], wmask);
 }
 
-/* Room for a standard capability of @length bytes, linked to the chain's end. Returns its offset. */
-static unsigned cap_add(struct pci_dev *d, uint8_t id, unsigned length)
+/* A standard capability, linked to the chain's end. */
+static void cap_link(struct pci_dev *d, unsigned at, uint8_t id)
 {
 	struct pci_priv *p = d->priv;
-	unsigned at = p->cap_next ? p->cap_next : 0x40;
 
 	p->cfg.val[p->cap_link ? p->cap_link + 1 : PCI_CAPABILITY_LIST] = (uint8_t)at;
 	p->cfg.val[at] = id;
 	p->cap_link = at;
-	p->cap_next = ALIGN_UP(at + length, 4u);
 	p->cfg.val[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+}
+
+/* Room for one of @length bytes, where the description has none of its own. Returns its offset. */
+static unsigned cap_add(struct pci_dev *d, uint8_t id, unsigned length)
+{
+	struct pci_priv *p = d->priv;
+	const struct pci_cap_desc *raw;
+	unsigned at = p->cap_next ? p->cap_next : PCI_STD_HEADER_SIZEOF;
+
+	while ((raw = pci_raw_cap_over(&p->desc, at, length)))
+		at = ALIGN_UP(raw->at + pci_raw_cap_size(raw), 4u);
+	if (at + length > PCI_CFG_SPACE_SIZE) {
+		p->caps_wrong = "there is no room for the capabilities";
+		at = PCI_STD_HEADER_SIZEOF;
+	}
+	p->cap_next = ALIGN_UP(at + length, 4u);
+	cap_link(d, at, id);
 	return at;
 }
 
-static void ext_add(struct pci_dev *d, unsigned at, uint16_t id, unsigned version)
+static void ext_link(struct pci_dev *d, unsigned at, uint16_t id, unsigned version)
 {
 	struct pci_priv *p = d->priv;
 
@@ -64,13 +80,28 @@ static void ext_add(struct pci_dev *d, unsigned at, uint16_t id, unsigned versio
 	p->ext_link = at;
 }
 
+static void ext_add(struct pci_dev *d, unsigned at, unsigned length, uint16_t id, unsigned version)
+{
+	if (pci_raw_cap_over(&d->priv->desc, at, length))
+		d->priv->caps_wrong = "a capability given by bytes overlaps one that the function has anyhow";
+	ext_link(d, at, id, version);
+}
+
 static void build_pm(struct pci_dev *d)
 {
-	unsigned at = cap_add(d, PCI_CAP_ID_PM, PCI_PM_SIZEOF);
+	unsigned at = cap_add(d, PCI_CAP_ID_PM, PCI_PM_SIZEOF), flags = d->priv->model.pm_flags;
+	/* Who forgets in D3hot, as conventional functions do unless told, can be reset by going there and back. */
+	bool keeps = (flags & PCI_MODEL_PM_KEEPS) || (pci_is_express(d) && !(flags & PCI_MODEL_PM_FORGETS));
+	unsigned pmc = 3; /* version 1.2 */
+	uint16_t wmask = PCI_PM_CTRL_STATE_MASK;
 
-	set16(d, at + PCI_PM_PMC, 3, 0); /* version 1.2, D0 and D3hot only, no PME */
-	/* Conventional functions lose their state in D3hot, which makes D3hot and back a way to reset them. */
-	set16(d, at + PCI_PM_CTRL, pci_is_express(d) ? PCI_PM_CTRL_NO_SOFT_RESET : 0, PCI_PM_CTRL_STATE_MASK);
+	pmc |= (flags & PCI_MODEL_PM_D1 ? PCI_PM_CAP_D1 : 0) | (flags & PCI_MODEL_PM_D2 ? PCI_PM_CAP_D2 : 0);
+	if (flags & PCI_MODEL_PM_PME) {
+		pmc |= PCI_PM_CAP_PME_MASK;
+		wmask |= PCI_PM_CTRL_PME_ENABLE;
+	}
+	set16(d, at + PCI_PM_PMC, (uint16_t)pmc, 0);
+	set16(d, at + PCI_PM_CTRL, keeps ? PCI_PM_CTRL_NO_SOFT_RESET : 0, wmask);
 	d->priv->cap_pm = (uint16_t)at;
 }
 
@@ -101,7 +132,7 @@ static void build_msix(struct pci_dev *d)
 
 	set16(d, at + PCI_MSIX_FLAGS, (uint16_t)(m->msix_vectors - 1), PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	set32(d, at + PCI_MSIX_TABLE, m->msix_table | m->msix_bar, 0);
-	set32(d, at + PCI_MSIX_PBA, m->msix_pba | m->msix_bar, 0);
+	set32(d, at + PCI_MSIX_PBA, m->msix_pba | d->priv->msix.pba_bar, 0);
 	d->priv->cap_msix = (uint16_t)at;
 }
 
@@ -154,11 +185,38 @@ static void build_af(struct pci_dev *d)
 	d->priv->cap_af = (uint16_t)at;
 }
 
+static void build_vpd(struct pci_dev *d)
+{
+	unsigned at = cap_add(d, PCI_CAP_ID_VPD, PCI_CAP_VPD_SIZEOF);
+
+	set16(d, at + PCI_VPD_ADDR, 0, 0xffff);
+	set32(d, at + PCI_VPD_DATA, 0, ~0u);
+	d->priv->cap_vpd = (uint16_t)at;
+}
+
+static void build_raw(struct pci_dev *d, const struct pci_cap_desc *c)
+{
+	if (c->at < PCI_CFG_SPACE_SIZE)
+		cap_link(d, c->at, (uint8_t)c->id);
+	else
+		ext_link(d, c->at, c->id, c->version);
+	pci_raw_cap_fill(d, c);
+}
+
+/* All but the one that is built before the others, as the chain begins there. */
+static void build_raws(struct pci_dev *d, const struct pci_dev_desc *desc)
+{
+	for (unsigned i = 0; i < desc->ncaps; i++) {
+		if (desc->caps[i].at != PCI_CFG_SPACE_SIZE)
+			build_raw(d, &desc->caps[i]);
+	}
+}
+
 static void build_aer(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
-	ext_add(d, EXT_AER, PCI_EXT_CAP_ID_ERR, 1);
+	ext_add(d, EXT_AER, 0x38, PCI_EXT_CAP_ID_ERR, 1);
 	put32(&p->cfg.w1c[EXT_AER + PCI_ERR_UNCOR_STATUS], 0x01ff0031);
 	set32(d, EXT_AER + PCI_ERR_UNCOR_MASK, 0, 0x01ff0031);
 	set32(d, EXT_AER + PCI_ERR_UNCOR_SEVER, 0x00062011, 0x01ff0031);
@@ -174,7 +232,7 @@ static void build_acs(struct pci_dev *d, const struct pci_dev_desc *desc)
 	struct pci_priv *p = d->priv;
 	uint16_t wmask = desc->acs_cap & 0x7f;
 
-	ext_add(d, EXT_ACS, PCI_EXT_CAP_ID_ACS, 1);
+	ext_add(d, EXT_ACS, p->acs_wide ? 12 : 8, PCI_EXT_CAP_ID_ACS, 1);
 	p->ext_acs = EXT_ACS;
 	if (p->acs_wide) {
 		set32(d, EXT_ACS + PCI_ACS_CAP, desc->acs_cap, 0);
@@ -189,7 +247,7 @@ static void build_acs(struct pci_dev *d, const struct pci_dev_desc *desc)
 /* Only that it is there and can be switched on: nobody here keeps translations. */
 static void build_ats(struct pci_dev *d)
 {
-	ext_add(d, EXT_ATS, PCI_EXT_CAP_ID_ATS, 1);
+	ext_add(d, EXT_ATS, PCI_EXT_CAP_ATS_SIZEOF, PCI_EXT_CAP_ID_ATS, 1);
 	set16(d, EXT_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 0);
 	set16(d, EXT_ATS + PCI_ATS_CTRL, 0, PCI_ATS_CTRL_ENABLE | PCI_ATS_CTRL_STU(0x1f));
 }
@@ -197,14 +255,14 @@ static void build_ats(struct pci_dev *d)
 /* What the host switches on before it lets programs attach to them; nobody here looks whether it did. */
 static void build_pasid(struct pci_dev *d, uint8_t bits)
 {
-	ext_add(d, EXT_PASID, PCI_EXT_CAP_ID_PASID, 1);
+	ext_add(d, EXT_PASID, PCI_EXT_CAP_PASID_SIZEOF, PCI_EXT_CAP_ID_PASID, 1);
 	set16(d, EXT_PASID + PCI_PASID_CAP, (uint16_t)(bits << 8), 0);
 	set16(d, EXT_PASID + PCI_PASID_CTRL, 0, PCI_PASID_CTRL_ENABLE);
 }
 
 static void build_pri(struct pci_dev *d, bool pasid)
 {
-	ext_add(d, EXT_PRI, PCI_EXT_CAP_ID_PRI, 1);
+	ext_add(d, EXT_PRI, PCI_EXT_CAP_PRI_SIZEOF, PCI_EXT_CAP_ID_PRI, 1);
 	set16(d, EXT_PRI + PCI_PRI_CTRL, 0, PCI_PRI_CTRL_ENABLE);
 	set16(d, EXT_PRI + PCI_PRI_STATUS, PCI_PRI_STATUS_STOPPED | (pasid ? PCI_PRI_STATUS_PASID : 0), 0);
 	set32(d, EXT_PRI + PCI_PRI_MAX_REQ, PRI_OUTSTANDING, 0);
@@ -214,7 +272,7 @@ static void build_pri(struct pci_dev *d, bool pasid)
 /* What the host's software writes, sriov.c does. The virtual functions' BARs are not declared here but in themselves. */
 static void build_sriov(struct pci_dev *d, const struct pci_sriov_desc *s)
 {
-	ext_add(d, EXT_SRIOV, PCI_EXT_CAP_ID_SRIOV, 1);
+	ext_add(d, EXT_SRIOV, PCI_EXT_CAP_SRIOV_SIZEOF, PCI_EXT_CAP_ID_SRIOV, 1);
 	set16(d, EXT_SRIOV + PCI_SRIOV_INITIAL_VF, s->total, 0);
 	set16(d, EXT_SRIOV + PCI_SRIOV_TOTAL_VF, s->total, 0);
 	set16(d, EXT_SRIOV + PCI_SRIOV_VF_OFFSET, s->offset, 0);
@@ -349,10 +407,17 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 		build_ssvid(d);
 	if (pci_is_express(d))
 		build_exp(d);
-	else if (m->flr)
+	if (m->af || (m->flr && !pci_is_express(d)))
 		build_af(d);
+	if (m->vpd_size)
+		build_vpd(d);
 	if (d->config_size > PCI_CFG_SPACE_SIZE) {
-		build_aer(d);
+		const struct pci_cap_desc *first = pci_raw_cap_over(desc, PCI_CFG_SPACE_SIZE, 4);
+
+		if (first)
+			build_raw(d, first);
+		else
+			build_aer(d);
 		if (desc->has_acs)
 			build_acs(d, desc);
 		if (desc->ats)
@@ -364,6 +429,11 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 			build_pasid(d, desc->pasid);
 		if (desc->pri && !desc->virtual)
 			build_pri(d, desc->pasid);
+	}
+	build_raws(d, desc);
+	if (d->priv->caps_wrong) {
+		log_msg(d->pci->log, LOG_ERR, "%s: %s", d->dev.name, d->priv->caps_wrong);
+		return -EINVAL;
 	}
 	return check_model_dwords(d);
 }

@@ -214,6 +214,7 @@ static void bytes_write(struct pci_dev *d, unsigned offset, unsigned width, uint
 		*v = (uint8_t)((*v & ~w) | (byte & w));
 		*v &= (uint8_t)~(byte & p->cfg.w1c[offset + i]);
 	}
+	pci_vpd_written_locked(d, offset, width);
 	if (d->bridge && !bus_reset_was && (p->cfg.val[PCI_BRIDGE_CONTROL] & PCI_BRIDGE_CTL_BUS_RESET))
 		act->bus_reset = true;
 	pci_config_settle_locked(d, act);

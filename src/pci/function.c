@@ -54,16 +54,18 @@ static int check_bar(struct pci_dev *d, unsigned i)
 	return 0;
 }
 
-static bool beyond(uint64_t size, uint32_t offset, uint64_t length)
+static bool holds(const struct pci_dev *d, unsigned bar, uint32_t offset, uint64_t length)
 {
-	return offset % 8 || offset > size || length > size - offset;
+	const struct pci_bar_desc *b = bar < PCI_BARS ? &d->priv->model.bar[bar] : NULL;
+
+	return b && b->kind != PCI_BAR_IO && offset % 8 == 0 && offset <= b->size && length <= b->size - offset;
 }
 
 static int check_interrupts(struct pci_dev *d)
 {
 	const struct pci_model *m = &d->priv->model;
 	uint64_t table = 16ull * m->msix_vectors, pba = (m->msix_vectors + 63) / 64 * 8ull;
-	uint64_t size = m->msix_bar < PCI_BARS ? m->bar[m->msix_bar].size : 0;
+	unsigned pba_bar = m->msix_pba_apart ? m->msix_pba_bar : m->msix_bar;
 
 	if (m->intx_pin > 4)
 		return refuse(d->pci, d, "there are four interrupt pins");
@@ -71,10 +73,10 @@ static int check_interrupts(struct pci_dev *d)
 		return refuse(d->pci, d, "the number of MSI vectors is not a power of two up to 32");
 	if (m->msix_vectors == 0)
 		return 0;
-	if (m->msix_vectors > 2048 || m->msix_bar >= PCI_BARS || m->bar[m->msix_bar].kind == PCI_BAR_IO ||
-	    beyond(size, m->msix_table, table) || beyond(size, m->msix_pba, pba))
+	if (m->msix_vectors > 2048 || !holds(d, m->msix_bar, m->msix_table, table) ||
+	    !holds(d, pba_bar, m->msix_pba, pba))
 		return refuse(d->pci, d, "the MSI-X table or its pending bits do not fit in their BAR");
-	if (m->msix_table < m->msix_pba + pba && m->msix_pba < m->msix_table + table)
+	if (pba_bar == m->msix_bar && m->msix_table < m->msix_pba + pba && m->msix_pba < m->msix_table + table)
 		return refuse(d->pci, d, "the MSI-X table and its pending bits overlap");
 	return 0;
 }
@@ -177,6 +179,17 @@ static int take_requests(struct pci_dev *d)
 		return refuse(d->pci, d, "PASIDs have at most 20 bits");
 	if ((desc->pasid || desc->pri) && (!pci_is_express(d) || d->bridge))
 		return refuse(d->pci, d, "PASIDs and page requests are for endpoints of PCIe");
+	return 0;
+}
+
+static int check_raw_caps(struct pci_dev *d, const struct pci_dev_desc *desc)
+{
+	for (unsigned i = 0; i < desc->ncaps; i++) {
+		const char *wrong = pci_raw_cap_check(desc, i, d->config_size);
+
+		if (wrong)
+			return refuse(d->pci, d, wrong);
+	}
 	return 0;
 }
 
@@ -286,6 +299,7 @@ void pci_dev_free(struct pci_dev *d)
 	pci_state_fini(&p->pm_saved);
 	pci_mirror_fini(d);
 	pci_irq_fini(d);
+	pci_vpd_fini(d);
 	pci_dma_fini(d);
 	pci_config_fini(d);
 	rwlock_fini(&p->access);
@@ -361,6 +375,8 @@ static int dev_identify(struct pci_dev *d, const struct pci_dev_desc *desc, uint
 	d->priv->acs_wide = pci_acs_is_wide(d);
 	d->priv->desc = *desc;
 	rc = take_requests(d);
+	if (rc == 0)
+		rc = check_raw_caps(d, desc);
 	return rc ? rc : take_bars(d);
 }
 
@@ -396,6 +412,8 @@ static int dev_build(struct pci_dev *d, const struct pci_dev_desc *desc)
 	struct pci_priv *p = d->priv;
 	int rc = pci_irq_init(d);
 
+	if (rc == 0)
+		rc = pci_vpd_init(d);
 	if (rc == 0)
 		rc = pci_caps_build(d, desc);
 	if (rc == 0)

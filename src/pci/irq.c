@@ -26,6 +26,7 @@ int pci_irq_init(struct pci_dev *d)
 	if (x->count == 0)
 		return 0;
 	x->bar = p->model.msix_bar;
+	x->pba_bar = p->model.msix_pba_apart ? p->model.msix_pba_bar : x->bar;
 	x->table = p->model.msix_table;
 	x->pba = p->model.msix_pba;
 	x->entry = calloc(x->count, sizeof(*x->entry));
@@ -143,17 +144,18 @@ bool pci_msix_bar_hit(const struct pci_dev *d, unsigned bar, uint64_t offset, un
 {
 	const struct pci_msix *x = &d->priv->msix;
 
-	return x->count && bar == x->bar && (overlaps(offset, width, x->table, 16ull * x->count) ||
-					     overlaps(offset, width, x->pba, (x->count + 63) / 64 * 8ull));
+	if (x->count && bar == x->bar && overlaps(offset, width, x->table, 16ull * x->count))
+		return true;
+	return x->count && bar == x->pba_bar && overlaps(offset, width, x->pba, (x->count + 63) / 64 * 8ull);
 }
 
 /* One byte at a time: these are rare, and any width and alignment is the program's choice. */
-static void msix_byte_locked(struct pci_priv *p, uint64_t at, uint8_t *data, bool write)
+static void msix_byte_locked(struct pci_priv *p, unsigned bar, uint64_t at, uint8_t *data, bool write)
 {
 	struct pci_msix *x = &p->msix;
 	uint64_t in_table = at - x->table, in_pba = at - x->pba;
 
-	if (at >= x->table && in_table < 16ull * x->count) {
+	if (bar == x->bar && at >= x->table && in_table < 16ull * x->count) {
 		uint32_t *word = &x->entry[in_table / 16].word[in_table % 16 / 4];
 		unsigned shift = 8 * (at & 3);
 
@@ -163,19 +165,19 @@ static void msix_byte_locked(struct pci_priv *p, uint64_t at, uint8_t *data, boo
 			*word = (*word & ~(0xffu << shift)) | (uint32_t)(in_table % 16 ? *data : *data & 0xfc) << shift;
 		else if (shift == 0) /* control: the mask bit alone */
 			*word = (*word & ~MSIX_MASKED) | (*data & MSIX_MASKED);
-	} else if (at >= x->pba && in_pba < (x->count + 63) / 64 * 8ull && !write) {
+	} else if (bar == x->pba_bar && at >= x->pba && in_pba < (x->count + 63) / 64 * 8ull && !write) {
 		*data = (uint8_t)(x->pending[in_pba / 8] >> 8 * (in_pba % 8));
 	}
 }
 
-void pci_msix_bar_access(struct pci_dev *d, uint64_t offset, uint8_t *data, unsigned width, bool write)
+void pci_msix_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write)
 {
 	struct pci_priv *p = d->priv;
 
 	SCOPED_LOCK(&d->lock);
 	for (unsigned i = 0; i < width; i++)
-		msix_byte_locked(p, offset + i, data + i, write);
-	if (write) {
+		msix_byte_locked(p, bar, offset + i, data + i, write);
+	if (write && bar == p->msix.bar) {
 		for (unsigned i = 0; i < width; i++) {
 			uint64_t in_table = offset + i - p->msix.table;
 

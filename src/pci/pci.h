@@ -43,6 +43,17 @@ enum pci_type {
 
 struct pci_sriov_desc;
 
+/* A capability given byte by byte: it is there, some of its bits can be written, and nothing comes of it. */
+struct pci_cap_desc {
+	uint16_t id;
+	uint16_t at;             /* below 0x100: a standard one */
+	uint8_t version;         /* extended ones */
+	uint16_t length;         /* of what is behind the header, which has 2 bytes, or 4 */
+	const uint8_t *bytes;    /* @length; NULL: zeros */
+	const uint8_t *write;    /* bits a write changes; NULL: none */
+	const uint8_t *clear;    /* bits that a written 1 clears; NULL: none */
+};
+
 /*
  * What the machine file says of one function. What it points at must live as long as the machine: a rescan comes back
  * to it.
@@ -69,6 +80,8 @@ struct pci_dev_desc {
 	bool untrusted;                 /* plugged in from outside */
 	bool virtual;                   /* a virtual function, of ... */
 	uint8_t physfn;                 /* ... the physical one with this devfn on the same bus, which is created before */
+	const struct pci_cap_desc *caps; /* more capabilities, in the order of the chain, behind the others */
+	unsigned ncaps;
 	const struct pci_sriov_desc *sriov; /* virtual functions it can have when asked; NULL: none */
 	const struct iommu_unit *unit;  /* NULL: no IOMMU */
 	const struct iommu_resv *resv;  /* extra reserved regions */

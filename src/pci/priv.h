@@ -87,8 +87,8 @@ struct msix_entry {
 
 struct pci_msix {
 	unsigned count;           /* [I] 0: no capability */
-	unsigned bar;             /* [I] */
-	uint64_t table, pba;      /* [I] offsets in the BAR */
+	unsigned bar, pba_bar;    /* [I] */
+	uint64_t table, pba;      /* [I] offsets in them */
 	struct msix_entry *entry; /* [lock] */
 	uint64_t *pending;        /* [lock] */
 };
@@ -120,8 +120,10 @@ struct pci_priv {
 	struct pci_dev_desc desc; /* [I] for a rescan; pasid, pri and ats as they are with the model's */
 
 	struct pci_config cfg;
-	uint16_t cap_pm, cap_msi, cap_msix, cap_exp, cap_af, ext_acs; /* [I] offsets; 0: absent */
-	unsigned cap_next, cap_link, ext_link; /* while caps.c builds */
+	uint16_t cap_pm, cap_msi, cap_msix, cap_exp, cap_af, cap_vpd, ext_acs; /* [I] offsets; 0: absent */
+	unsigned cap_next, cap_link, ext_link; /* while caps.c builds ... */
+	const char *caps_wrong;  /* ... and what is wrong with it; NULL: nothing */
+	uint8_t *vpd;            /* [lock] model.vpd_size bytes, which no reset changes */
 	bool acs_wide;           /* [I] ACS registers are 32 bits each (spec 10, 1.4) */
 	bool acs_quirk;          /* [I] desc's override */
 	uint8_t acs_quirk_set;
@@ -211,6 +213,21 @@ static inline bool pci_is_port(const struct pci_dev *d)
 /* ---- caps.c: the image of config space at power-on ---- */
 int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc);
 
+/* ---- capraw.c: the description's own capabilities ---- */
+/** pci_raw_cap_over - one that touches [@at, +@length); NULL: none */
+const struct pci_cap_desc *pci_raw_cap_over(const struct pci_dev_desc *desc, unsigned at, unsigned length);
+unsigned pci_raw_cap_size(const struct pci_cap_desc *c); /* with its header */
+/** pci_raw_cap_check - what is wrong with number @i of them, by itself or with those before; NULL: nothing */
+const char *pci_raw_cap_check(const struct pci_dev_desc *desc, unsigned i, unsigned config_size);
+/** pci_raw_cap_fill - the bytes behind its header */
+void pci_raw_cap_fill(struct pci_dev *d, const struct pci_cap_desc *c);
+
+/* ---- vpd.c ---- */
+int pci_vpd_init(struct pci_dev *d);
+void pci_vpd_fini(struct pci_dev *d);
+/** pci_vpd_written_locked - config bytes [@offset, +@width) were written: a transfer may begin, and has ended then */
+void pci_vpd_written_locked(struct pci_dev *d, unsigned offset, unsigned width) REQUIRES(&d->lock);
+
 /* ---- config.c ---- */
 /* What a change of config bytes asks to be done after the lock is dropped. */
 struct config_actions {
@@ -271,7 +288,7 @@ void pci_irq_reset_locked(struct pci_dev *d) REQUIRES(&d->lock);
 void pci_intx_notify(struct pci_dev *d);
 /** pci_msix_bar_access - the MSI-X table and PBA: false when [@offset, +@width) touches neither */
 bool pci_msix_bar_hit(const struct pci_dev *d, unsigned bar, uint64_t offset, unsigned width);
-void pci_msix_bar_access(struct pci_dev *d, uint64_t offset, uint8_t *data, unsigned width, bool write);
+void pci_msix_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write);
 
 /* ---- dma.c ---- */
 void pci_dma_init(struct pci_dev *d);

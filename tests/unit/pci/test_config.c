@@ -259,6 +259,69 @@ static void scan_order(void **state)
 	dev_put(&found->dev);
 }
 
+/* What the description gives byte by byte comes last; the others find room around it. */
+static void raw_capabilities(void **state)
+{
+	static const uint8_t bytes[] = { 0x04, 0xaa, 0x55, 0x0f }, write[] = { 0, 0xf0, 0, 0 }, clear[] = { 0, 0, 0xff, 0 };
+	static const struct pci_cap_desc caps[] = {
+		{ .id = 0x23, .at = 0x100, .version = 1, .length = 4, .bytes = bytes, .write = write },
+		{ .id = PCI_CAP_ID_VNDR, .at = 0x44, .length = 4, .bytes = bytes, .write = write, .clear = clear },
+		{ .id = 0x1b, .at = 0x200, .version = 2, .length = 4 },
+	};
+	struct pci_dev_desc desc = { .slot = 7, .model = &toy_model, .multifunction = -1, .caps = caps, .ncaps = 3 };
+	struct pci_dev *d;
+
+	assert_int_equal(pci_dev_create(box.root, &desc, 0, &d), 0);
+	assert_int_equal(pci_dev_announce(d), 0);
+	assert_int_equal(pci_find_cap(d, PCI_CAP_ID_PM), 0x4c);
+	assert_int_equal(pci_find_cap(d, PCI_CAP_ID_VNDR), 0x44);
+	assert_int_equal(r32(d, 0x44), 0xaa040009);
+	pci_config_write(d, 0x44, 4, 0x0f000000);
+	assert_int_equal(r32(d, 0x44), 0x0a040009);
+	pci_config_write(d, 0x48, 2, 0x0f50);
+	assert_int_equal(pci_config_read(d, 0x48, 2), 0x0f05);
+	assert_int_equal(r32(d, 0x100), 0x20010023);
+	assert_int_equal(r32(d, 0x104), 0x0f55aa04);
+	assert_int_equal(r32(d, 0x200), 0x0002001b);
+	assert_int_equal(pci_find_ext_cap(d, PCI_EXT_CAP_ID_ERR), 0);
+
+	desc.slot = 8;
+	desc.ats = true;
+	desc.caps = &(struct pci_cap_desc){ .id = 0x23, .at = 0x170, .version = 1, .length = 4 };
+	desc.ncaps = 1;
+	assert_int_equal(pci_dev_create(box.root, &desc, 0, &d), -EINVAL);
+	desc.ats = false;
+	desc.caps = &(struct pci_cap_desc){ .id = 0x23, .at = 0xffc, .version = 1, .length = 4 };
+	assert_int_equal(pci_dev_create(box.root, &desc, 0, &d), -EINVAL);
+	desc.caps = &(struct pci_cap_desc){ .id = 0x09, .at = 0x40, .length = 120 };
+	assert_int_equal(pci_dev_create(box.root, &desc, 0, &d), -EINVAL); /* no room for the toy's own */
+}
+
+/* Vital product data is there when the write that asks returns; beyond its end nobody answers. */
+static void vital_product_data(void **state)
+{
+	struct pci_model m = bare_pci_model;
+	struct pci_dev *d;
+	unsigned vpd;
+
+	m.vpd_size = 64;
+	d = fresh(&m, box.root);
+	vpd = pci_find_cap(d, PCI_CAP_ID_VPD);
+	assert_int_not_equal(vpd, 0);
+	pci_config_write(d, vpd + PCI_VPD_DATA, 4, 0x12345678);
+	pci_config_write(d, vpd + PCI_VPD_ADDR, 2, 0x8000 | 60);
+	assert_int_equal(pci_config_read(d, vpd + PCI_VPD_ADDR, 2), 60);
+	pci_config_write(d, vpd + PCI_VPD_ADDR, 2, 0);
+	assert_int_equal(r32(d, vpd + PCI_VPD_DATA), 0);
+	pci_config_write(d, vpd + PCI_VPD_ADDR, 1, 60); /* nothing is asked yet */
+	assert_int_equal(r32(d, vpd + PCI_VPD_DATA), 0);
+	pci_config_write(d, vpd + PCI_VPD_ADDR + 1, 1, 0);
+	assert_int_equal(pci_config_read(d, vpd + PCI_VPD_ADDR, 2), 0x8000 | 60);
+	assert_int_equal(r32(d, vpd + PCI_VPD_DATA), 0x12345678);
+	pci_config_write(d, vpd + PCI_VPD_ADDR, 2, 64);
+	assert_int_equal(pci_config_read(d, vpd + PCI_VPD_ADDR, 2), 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +332,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(capabilities, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(conventional_flr_is_af, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(model_dwords, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(raw_capabilities, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(vital_product_data, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(bridge_header, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(subordinate_numbers, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(multifunction_bit, box_start, box_stop),
