@@ -132,6 +132,11 @@ void pci_msi_fire(struct pci_dev *dev, unsigned vector);
 void pci_msix_fire(struct pci_dev *dev, unsigned vector);
 /** pci_irq_fire - MSI-X, else MSI, else (pulse of) nothing: whichever is enabled; returns false when the pin must be used */
 bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
+/**
+ * pci_decodes - does BAR @bar, or PCI_ROM, answer now? (COMMAND, the power state, the ROM's register)
+ * In read() and write() it does: a model never hears of an access otherwise, and may assert so.
+ */
+bool pci_decodes(struct pci_dev *dev, unsigned bar);
 /** pci_dev_name - "0000:01:00.0" */
 const char *pci_dev_name(const struct pci_dev *dev);
 /**

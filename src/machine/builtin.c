@@ -14,6 +14,7 @@ static const struct pci_model *const models[] = {
 	&edu_model,
 	&generic_model,
 	&ioat_model,
+	&pcitest_model,
 };
 
 const struct pci_model *machine_builtin_model(const char *name)

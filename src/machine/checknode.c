@@ -77,33 +77,48 @@ static void check_bar(struct machine_check *c, struct machine_node *n, unsigned 
 	}
 }
 
+/* The table or the pending bits, in their BAR. */
+struct msix_part {
+	const char *what;
+	unsigned bar;
+	uint64_t from, end;
+};
+
+/* @at: the arg that speaks of them */
+static void check_msix_part(struct machine_check *c, struct machine_node *n, unsigned at, const struct msix_part *part)
+{
+	const struct pci_bar_desc *b = part->bar < 6 ? &n->shape.bar[part->bar] : NULL;
+
+	if (!b || (b->kind != PCI_BAR_MEM32 && b->kind != PCI_BAR_MEM64))
+		machine_complain_item(c, n->yaml, "args", at,
+				      "the MSI-X %s of \"%s\" is in BAR %u, which is no memory BAR", part->what,
+				      machine_node_label(n), part->bar);
+	else if (part->end > b->size)
+		machine_complain_item(c, n->yaml, "args", at,
+				      "the MSI-X %s of \"%s\" (0x%" PRIx64 " to 0x%" PRIx64
+				      ") is outside BAR %u (size 0x%" PRIx64 ")",
+				      part->what, machine_node_label(n), part->from, part->end - 1, part->bar, b->size);
+	else if (part->from % 8)
+		machine_complain_item(c, n->yaml, "args", at,
+				      "the MSI-X table and pending bits start at multiples of 8");
+}
+
 static void check_msix(struct machine_check *c, struct machine_node *n)
 {
 	const struct pci_model *m = &n->shape;
-	const struct pci_bar_desc *b = &m->bar[m->msix_bar < 6 ? m->msix_bar : 0];
-	uint64_t table_end = m->msix_table + 16ull * m->msix_vectors;
-	uint64_t pba_end = m->msix_pba + (m->msix_vectors + 63) / 64 * 8ull;
-	unsigned at = 0;
+	struct msix_part table = { "table", m->msix_bar, m->msix_table, m->msix_table + 16ull * m->msix_vectors };
+	struct msix_part pba = { "pending bits", m->msix_pba_apart ? m->msix_pba_bar : m->msix_bar, m->msix_pba,
+				 m->msix_pba + (m->msix_vectors + 63) / 64 * 8ull };
+	unsigned at = 0, before = c->errors->count;
 
 	if (!m->msix_vectors)
 		return;
 	while (at < n->args_count && !model_arg(n->args[at], "msix"))
 		at++;
-	if (m->msix_bar > 5 || (b->kind != PCI_BAR_MEM32 && b->kind != PCI_BAR_MEM64))
-		machine_complain_item(c, n->yaml, "args", at,
-				      "the MSI-X table of \"%s\" is in BAR %u, which is no memory BAR",
-				      machine_node_label(n), m->msix_bar);
-	else if (table_end > b->size || pba_end > b->size)
-		machine_complain_item(c, n->yaml, "args", at,
-				      "the MSI-X %s of \"%s\" (0x%" PRIx64 " to 0x%" PRIx64
-				      ") is outside BAR %u (size 0x%" PRIx64 ")",
-				      table_end > b->size ? "table" : "pending bits", machine_node_label(n),
-				      table_end > b->size ? (uint64_t)m->msix_table : m->msix_pba,
-				      (table_end > b->size ? table_end : pba_end) - 1, m->msix_bar, b->size);
-	else if (m->msix_table % 8 || m->msix_pba % 8)
-		machine_complain_item(c, n->yaml, "args", at,
-				      "the MSI-X table and pending bits start at multiples of 8");
-	else if (m->msix_table < pba_end && m->msix_pba < table_end)
+	check_msix_part(c, n, at, &table);
+	if (c->errors->count == before)
+		check_msix_part(c, n, at, &pba);
+	if (c->errors->count == before && table.bar == pba.bar && table.from < pba.end && pba.from < table.end)
 		machine_complain_item(c, n->yaml, "args", at, "the MSI-X table and pending bits of \"%s\" overlap",
 				      machine_node_label(n));
 }
@@ -445,6 +460,7 @@ void machine_node_check(struct machine_check *c, struct machine_node *n)
 	check_model(c, n);
 	check_kind(n);
 	check_express(c, n);
+	machine_capabilities_check(c, n);
 	check_identity(c, n);
 	check_acs(c, n);
 	check_iommu(c, n);

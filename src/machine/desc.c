@@ -40,6 +40,8 @@ static void node_free(struct machine_node *n)
 	free(n->order);
 	free(n->shape_args);
 	free(n->resv);
+	free(n->caps);
+	free(n->cap_bytes);
 }
 
 void machine_desc_free(struct machine_desc *d)

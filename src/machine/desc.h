@@ -71,6 +71,12 @@ struct machine_sriov {
 	unsigned args_count;
 };
 
+/* A capability by its bytes. */
+struct machine_capability {
+	unsigned id, at, version;
+	char *bytes, *write, *clear; /* hexadecimal */
+};
+
 struct machine_node {
 	enum machine_kind kind;
 	char *at, *bus, *name, *model;
@@ -80,6 +86,8 @@ struct machine_node {
 	enum machine_choice multifunction, integrated, present;
 	bool shpc, ats, pri, untrusted;
 	unsigned pasid;              /* bits */
+	struct machine_capability *capabilities;
+	unsigned capabilities_count;
 	struct machine_sriov *sriov;
 	char **reserved;
 	unsigned reserved_count;
@@ -96,6 +104,8 @@ struct machine_node {
 	struct pci_model shape;      /* the model as the args have it */
 	const char **shape_args;     /* args, NULL-terminated */
 	struct iommu_resv *resv;
+	struct pci_cap_desc *caps;
+	uint8_t *cap_bytes;          /* that they point to */
 	struct pci_dev_desc pci;
 	struct machine_node *virtual; /* what one of sriov is; NULL: none */
 	struct pci_sriov_desc vfs;
@@ -204,6 +214,8 @@ bool machine_resv_parse(const char *text, struct iommu_resv *r);
 void machine_kernel_check(struct machine_check *c);
 /** machine_node_check - one function or bridge, but for its place in the tree (checknode.c) */
 void machine_node_check(struct machine_check *c, struct machine_node *n);
+/** machine_capabilities_check - those given by their bytes (checkcaps.c); the node's type is known */
+void machine_capabilities_check(struct machine_check *c, struct machine_node *n);
 /** machine_complain_key - complain at the value of @key of @map, or at @map */
 void machine_complain_key(struct machine_check *c, const yaml_node_t *map, const char *key, const char *fmt, ...)
 	PRINTF(4, 5);

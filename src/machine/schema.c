@@ -143,6 +143,19 @@ static const struct cyaml_schema_field sriov_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const struct cyaml_schema_field capability_fields[] = {
+	CYAML_FIELD_UINT("id", CYAML_FLAG_DEFAULT, struct machine_capability, id),
+	CYAML_FIELD_UINT("at", CYAML_FLAG_DEFAULT, struct machine_capability, at),
+	CYAML_FIELD_UINT("version", OPTIONAL, struct machine_capability, version),
+	STRING("bytes", OPTIONAL, struct machine_capability, bytes),
+	STRING("write", OPTIONAL, struct machine_capability, write),
+	STRING("clear", OPTIONAL, struct machine_capability, clear),
+	CYAML_FIELD_END,
+};
+static const struct cyaml_schema_value capability_item = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct machine_capability, capability_fields),
+};
+
 static const struct cyaml_schema_value node_item;
 
 static const struct cyaml_schema_field node_fields[] = {
@@ -169,6 +182,8 @@ static const struct cyaml_schema_field node_fields[] = {
 	CYAML_FIELD_UINT("pasid", OPTIONAL, struct machine_node, pasid),
 	CYAML_FIELD_BOOL("pri", OPTIONAL, struct machine_node, pri),
 	CYAML_FIELD_BOOL("untrusted", OPTIONAL, struct machine_node, untrusted),
+	CYAML_FIELD_SEQUENCE("capabilities", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, capabilities,
+			     &capability_item, 1, 100),
 	CYAML_FIELD_MAPPING_PTR("sriov", OPTIONAL, struct machine_node, sriov, sriov_fields),
 	CYAML_FIELD_SEQUENCE("reserved", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, reserved, &string_item, 0,
 			     64),

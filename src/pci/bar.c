@@ -230,6 +230,19 @@ static bool io_decodes(const struct pci_priv *p)
 	return (atomic_load(&p->command) & PCI_COMMAND_IO) && atomic_load(&p->power) < 3 && !atomic_load(&p->gone);
 }
 
+bool pci_decodes(struct pci_dev *d, unsigned bar)
+{
+	struct pci_priv *p = d->priv;
+
+	if (bar == PCI_ROM && p->rom.kind != PCI_ROM_BAR)
+		return !atomic_load(&p->gone);
+	if (bar > PCI_ROM || !p->bar[bar].size)
+		return false;
+	if (bar == PCI_ROM && !(atomic_load(&p->bars_here) & BIT(PCI_ROM)))
+		return false;
+	return p->bar[bar].kind == PCI_BAR_IO ? io_decodes(p) : pci_memory_decodes(d);
+}
+
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar)
 {
 	if (!pci_memory_decodes(d) || !(atomic_load(&d->priv->bars_here) & BIT(bar)))
@@ -292,7 +305,7 @@ void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data
 	bool inside = b && offset < b->size && width <= b->size - offset;
 	SCOPED_READ(&d->priv->access);
 
-	if (!inside || !(b->kind == PCI_BAR_IO ? io_decodes(d->priv) : pci_memory_decodes(d))) {
+	if (!inside || !pci_decodes(d, bar)) {
 		if (!write)
 			memset(data, 0xff, width); /* nobody answers */
 		return;

@@ -28,7 +28,7 @@ const struct pci_cap_desc *pci_raw_cap_over(const struct pci_dev_desc *desc, uns
 	return NULL;
 }
 
-const char *pci_raw_cap_check(const struct pci_dev_desc *desc, unsigned i, unsigned config_size)
+const char *pci_cap_check(const struct pci_dev_desc *desc, unsigned i, unsigned config_size)
 {
 	const struct pci_cap_desc *c = &desc->caps[i];
 	unsigned space = c->at < PCI_CFG_SPACE_SIZE ? PCI_CFG_SPACE_SIZE : PCI_CFG_SPACE_EXP_SIZE;

@@ -185,7 +185,7 @@ static int take_requests(struct pci_dev *d)
 static int check_raw_caps(struct pci_dev *d, const struct pci_dev_desc *desc)
 {
 	for (unsigned i = 0; i < desc->ncaps; i++) {
-		const char *wrong = pci_raw_cap_check(desc, i, d->config_size);
+		const char *wrong = pci_cap_check(desc, i, d->config_size);
 
 		if (wrong)
 			return refuse(d->pci, d, wrong);

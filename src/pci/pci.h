@@ -163,6 +163,12 @@ void pci_sriov_disable(struct pci_dev *d);
 /** pci_vf_autoprobe - may drivers bind to @d, a virtual function, unasked? (sriov_drivers_autoprobe) */
 bool pci_vf_autoprobe(struct pci_dev *d);
 
+/**
+ * pci_cap_check - what is wrong with capability @i of @desc, by itself or with those before; NULL: nothing
+ * @config_size: 256 or 4096
+ */
+const char *pci_cap_check(const struct pci_dev_desc *desc, unsigned i, unsigned config_size);
+
 /** pci_bus_ops - what core asks of the bus "pci": give it to bus_create() */
 extern const struct bus_ops pci_bus_ops;
 

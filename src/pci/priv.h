@@ -217,8 +217,6 @@ int pci_caps_build(struct pci_dev *d, const struct pci_dev_desc *desc);
 /** pci_raw_cap_over - one that touches [@at, +@length); NULL: none */
 const struct pci_cap_desc *pci_raw_cap_over(const struct pci_dev_desc *desc, unsigned at, unsigned length);
 unsigned pci_raw_cap_size(const struct pci_cap_desc *c); /* with its header */
-/** pci_raw_cap_check - what is wrong with number @i of them, by itself or with those before; NULL: nothing */
-const char *pci_raw_cap_check(const struct pci_dev_desc *desc, unsigned i, unsigned config_size);
 /** pci_raw_cap_fill - the bytes behind its header */
 void pci_raw_cap_fill(struct pci_dev *d, const struct pci_cap_desc *c);
 

@@ -73,10 +73,7 @@ static void model_read(struct pci_dev *d, uint64_t offset, uint8_t *data, unsign
 
 void pci_rom_bar_read(struct pci_dev *d, uint64_t offset, void *data, unsigned width)
 {
-	if (atomic_load(&d->priv->bars_here) & BIT(PCI_ROM))
-		model_read(d, offset, data, width);
-	else
-		memset(data, 0xff, width);
+	model_read(d, offset, data, width);
 }
 
 void pci_rom_read(struct pci_dev *d, uint64_t offset, void *data, unsigned width)

@@ -124,6 +124,11 @@ bool pci_irq_fire(struct pci_dev *d, unsigned vector)
 	return true;
 }
 
+bool pci_decodes(struct pci_dev *d, unsigned bar)
+{
+	return true;
+}
+
 const char *pci_dev_name(const struct pci_dev *d)
 {
 	return "0000:01:00.0";
