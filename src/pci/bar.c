@@ -221,8 +221,10 @@ const struct pci_bar *pci_bar(struct pci_dev *d, unsigned bar)
 bool pci_memory_decodes(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
+	/* The physical one's capability has one bit for all its virtual functions, which the host has set. */
+	bool on = d->physfn || (atomic_load(&p->command) & PCI_COMMAND_MEMORY);
 
-	return (atomic_load(&p->command) & PCI_COMMAND_MEMORY) && atomic_load(&p->power) < 3 && !atomic_load(&p->gone);
+	return on && atomic_load(&p->power) < 3 && !atomic_load(&p->gone);
 }
 
 static bool io_decodes(const struct pci_priv *p)

@@ -334,6 +334,8 @@ static void build_endpoint_header(struct pci_dev *d)
 
 	set16(d, PCI_SUBSYSTEM_VENDOR_ID, d->subvendor, 0);
 	set16(d, PCI_SUBSYSTEM_ID, d->subdevice, 0);
+	if (d->priv->desc.virtual)
+		return;
 	set8(d, PCI_INTERRUPT_PIN, m->intx_pin, 0);
 	build_bars(d);
 }
@@ -355,11 +357,12 @@ static void build_bridge_header(struct pci_dev *d)
 
 static void build_header(struct pci_dev *d)
 {
-	uint16_t command = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
+	bool vf = d->priv->desc.virtual; /* its ids and its BARs are in the physical function's capability */
+	uint16_t command = vf ? PCI_COMMAND_MASTER : PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
 			   PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE;
 
-	set16(d, PCI_VENDOR_ID, d->vendor, 0);
-	set16(d, PCI_DEVICE_ID, d->device, 0);
+	set16(d, PCI_VENDOR_ID, vf ? 0xffff : d->vendor, 0);
+	set16(d, PCI_DEVICE_ID, vf ? 0xffff : d->device, 0);
 	set16(d, PCI_COMMAND, 0, command);
 	put16(&d->priv->cfg.w1c[PCI_STATUS], 0xf900);
 	set32(d, PCI_CLASS_REVISION, d->class_code << 8 | d->priv->model.revision, 0);

@@ -120,18 +120,18 @@ static void settle_power_locked(struct pci_dev *d, struct config_actions *act)
 		act->power_up = true;
 }
 
-/* A BAR that was moved does not answer where others expect it. */
+/* A BAR that was moved does not answer where others expect it. A virtual function's are where they were placed. */
 static void settle_bars_locked(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
-	unsigned here = 0;
+	unsigned here = d->physfn ? BIT(PCI_BARS) - 1 : 0;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *b = &p->bar[i];
 		const uint8_t *reg = &p->cfg.val[PCI_BASE_ADDRESS_0 + 4 * i];
 		uint64_t now = get32(reg) & (b->kind == PCI_BAR_IO ? ~3u : ~0xfu);
 
-		if (!b->size)
+		if (!b->size || d->physfn)
 			continue;
 		if (b->kind == PCI_BAR_MEM64)
 			now |= (uint64_t)get32(reg + 4) << 32;
@@ -308,7 +308,7 @@ static void firmware_bars(struct pci_dev *d)
 		const struct pci_bar *b = &d->priv->bar[i];
 		unsigned at = PCI_BASE_ADDRESS_0 + 4 * i;
 
-		if (!b->size)
+		if (!b->size || d->physfn)
 			continue;
 		pci_config_write(d, at, 4, (uint32_t)b->address);
 		if (b->kind == PCI_BAR_MEM64)

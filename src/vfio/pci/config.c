@@ -90,6 +90,19 @@ static uint32_t masked_read(struct vfio_pci_device *v, unsigned pos, unsigned wi
 
 /* ---- BARs ---- */
 
+/* The enable bit is kept as written and enables nothing. An image without a BAR looks as if it had one. */
+static uint32_t rom_fixup(struct vfio_pci_device *v, uint32_t value)
+{
+	struct pci_rom rom = pci_rom(v->pdev);
+	uint64_t size = 1;
+
+	if (!rom.size)
+		return 0;
+	while (size < rom.size)
+		size *= 2;
+	return value & (uint32_t)(~(size - 1) | PCI_ROM_ADDRESS_ENABLE);
+}
+
 /* Make of what the user wrote what a BAR of this size would have kept. */
 static void bars_fixup(struct vfio_pci_device *v)
 {
@@ -117,7 +130,7 @@ static void bars_fixup(struct vfio_pci_device *v)
 			i++;
 		}
 	}
-	config_put(c->bytes + PCI_ROM_ADDRESS, 4, 0); /* no function has a ROM yet */
+	config_put(c->bytes + PCI_ROM_ADDRESS, 4, rom_fixup(v, config_get(c->bytes + PCI_ROM_ADDRESS, 4)));
 	c->bars_dirty = false;
 }
 
@@ -132,6 +145,8 @@ static void backdoor_repair(struct vfio_pci_device *v, uint16_t command)
 	uint16_t now = (uint16_t)pci_config_read(v->pdev, PCI_COMMAND, 2);
 	bool lost = (command & was & ~now & VFIO_PCI_COMMAND_BARS) != 0;
 
+	if (v->pdev->physfn) /* has neither the bits nor the registers */
+		return;
 	for (unsigned i = 0; i < VFIO_PCI_NBARS && !lost; i++)
 		lost = c->rbar[i] && c->rbar[i] != pci_config_read(v->pdev, PCI_BASE_ADDRESS_0 + 4 * i, 4);
 	if (!lost)
@@ -139,6 +154,7 @@ static void backdoor_repair(struct vfio_pci_device *v, uint16_t command)
 	log_msg(v->vp->log, LOG_INFO, "%s: reset recovery - restoring BARs", v->pdev->dev.name);
 	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++)
 		pci_config_write(v->pdev, PCI_BASE_ADDRESS_0 + 4 * i, 4, c->rbar[i]);
+	pci_config_write(v->pdev, PCI_ROM_ADDRESS, 4, c->rbar[VFIO_PCI_NBARS]);
 	if (v->nointx)
 		pci_intx_disable(v->pdev, true);
 }

@@ -34,7 +34,7 @@ struct vfio_pci_config {
 	uint8_t wmask[CONFIG_MAX];
 	uint8_t hook[CONFIG_MAX];   /* enum config_hook, of the owner */
 	uint16_t owner[CONFIG_MAX]; /* where the owning capability starts; 0: header; CONFIG_NO_OWNER */
-	uint32_t rbar[VFIO_PCI_NBARS]; /* the hardware's BARs at open, to repair a reset behind our back */
+	uint32_t rbar[VFIO_PCI_NBARS + 1]; /* the hardware's BARs and ROM at open, to repair a reset behind our back */
 	bool bars_dirty;            /* [c] the user wrote a BAR: fix up before the next read of one */
 };
 

@@ -17,7 +17,8 @@
 
 bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
 {
-	return v->power < 3 && v->mem_bit;
+	/* A virtual function has no such bit: what the user writes there gates nothing. */
+	return v->power < 3 && (v->mem_bit || v->pdev->physfn);
 }
 
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v)

@@ -345,6 +345,15 @@ static void ext_caps_init(struct vfio_pci_device *v)
 
 /* ---- the header, and what the user must not see of it ---- */
 
+/* A virtual function's header is empty: memory looks enabled, BARs read their flags, and there is no pin. */
+static void virtual_init(struct vfio_pci_config *c)
+{
+	c->virt[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+	c->bytes[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+	c->bytes[PCI_INTERRUPT_PIN] = 0;
+	c->bars_dirty = true;
+}
+
 static void header_init(struct vfio_pci_device *v)
 {
 	static const struct perm_table header = { PERM_FIELDS(header_fields), .hook = HOOK_HEADER };
@@ -353,11 +362,14 @@ static void header_init(struct vfio_pci_device *v)
 	paint(v, 0, PCI_STD_HEADER_SIZEOF, &header);
 	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++)
 		c->rbar[i] = hw(v, PCI_BASE_ADDRESS_0 + 4 * i, 4);
+	c->rbar[VFIO_PCI_NBARS] = hw(v, PCI_ROM_ADDRESS, 4);
 	/* The core's own idea of the ids, as a VF's header reads all ones. */
 	config_put(c->bytes + PCI_VENDOR_ID, 2, v->pdev->vendor);
 	config_put(c->bytes + PCI_DEVICE_ID, 2, v->pdev->device);
 	if (v->nointx)
 		c->bytes[PCI_INTERRUPT_PIN] = 0;
+	if (v->pdev->physfn)
+		virtual_init(c);
 	/* INTx disable is the user's own bit and starts clear. */
 	c->bytes[PCI_COMMAND + 1] &= (uint8_t)~(PCI_COMMAND_INTX_DISABLE >> 8);
 }
