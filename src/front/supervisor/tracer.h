@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The fallback of notification: tracing. What notify.c, trace.c and others ask of tracer.c when super.tracer is set. */
+/* The fallback of notification: tracing. What notify.c, trace.c and others ask of it when super.tracer is set. */
 #ifndef UVFIO_FRONT_SUPERVISOR_TRACER_H
 #define UVFIO_FRONT_SUPERVISOR_TRACER_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tracer.c and its workers (tracejobs.c) share. */
+/* What the tracer (tracer.c), the threads it knows (tracee.c), its workers (tracejobs.c, traceask.c) share. */
 #ifndef UVFIO_FRONT_SUPERVISOR_TRACER_PRIV_H
 #define UVFIO_FRONT_SUPERVISOR_TRACER_PRIV_H
 
@@ -81,6 +81,39 @@ struct super_tracer {
 	LIST_HEAD(, tracee) tracees[TRACER_BUCKETS];
 };
 
+extern _Thread_local struct super_tracer *super_tracer_self; /* in the tracer; tracer.c */
+
+/* tracee.c, of the tracer alone */
+#define FOR_EACH_TRACEE(tr, t)                    \
+	for (unsigned i_ = 0; i_ < TRACER_BUCKETS; i_++) \
+		LIST_FOREACH(t, &(tr)->tracees[i_], link)
+
+/** super_tracee_find - the thread of that number, if it has ever stopped */
+struct tracee *super_tracee_find(struct super_tracer *tr, pid_t tid);
+/** super_tracee_create - a thread that is not known yet; NULL: no memory */
+struct tracee *super_tracee_create(struct super_tracer *tr, pid_t tid);
+/** super_tracee_drop - forget it; its job, if it has one, is lost */
+void super_tracee_drop(struct super_tracer *tr, struct tracee *t);
+/** super_tracees_forget - all of them, and all news that was put aside */
+void super_tracees_forget(struct super_tracer *tr);
+/** super_tracee_job_lost - nothing that is asked for its job from now on does anything */
+void super_tracee_job_lost(struct super_tracer *tr, struct tracee *t);
+/** super_tracee_syscalls - all threads of the process of @of stop at each call, or not any more */
+void super_tracee_syscalls(struct super_tracer *tr, struct tracee *of, bool on);
+/** super_tracee_resume - let a stopped thread go on, after what it was to do at its stop; @sig: with that signal, or 0 */
+void super_tracee_resume(struct tracee *t, int sig);
+/** super_tracee_dies - thread @tid stands at its end */
+void super_tracee_dies(struct super_tracer *tr, pid_t tid);
+/** super_tracee_put_aside - news of one that is not waited for */
+void super_tracee_put_aside(struct super_tracer *tr, pid_t tid, int status);
+/** super_tracee_wait - wait for one thread's next stop. Return: @tid; -1 it does not come: it is gone, or lost */
+pid_t super_tracee_wait(pid_t tid, int *status);
+/** super_tracee_set_result - of the call it is at the end of, or skips */
+void super_tracee_set_result(pid_t tid, long val);
+/** super_tracee_skip_call - the call it stands at is not made */
+void super_tracee_skip_call(pid_t tid);
+
+/* tracejobs.c */
 /** super_tracer_job - have a worker run the handler of a call */
 void super_tracer_job(struct super_tracer *tr, struct job *j);
 /** super_tracer_end_workers_locked - wait for all jobs to be done, and all workers gone */
