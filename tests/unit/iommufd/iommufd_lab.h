@@ -156,6 +156,22 @@ static inline struct iommufd_device *lab_bind(struct iommu_dev *d)
 	return idev;
 }
 
+static inline uint32_t lab_attach(struct iommufd_device *idev, uint32_t pt)
+{
+	assert_int_equal(iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt), 0);
+	return pt;
+}
+
+static inline int lab_attach_fails(struct iommufd_device *idev, uint32_t pt)
+{
+	uint32_t was = pt;
+	int rc = iommufd_device_attach(idev, IOMMUFD_NO_PASID, &pt);
+
+	assert_int_equal(pt, was);
+	assert_int_not_equal(rc, 0);
+	return rc;
+}
+
 static inline void lab_unbind(struct iommufd_device *idev)
 {
 	iommufd_device_detach(idev, IOMMUFD_NO_PASID);
