@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs that super_toy.c runs: they know of the toy only its paths and ioctls. Linked dynamically and
+ * The programs that test_super.c runs: they know of the toy only its paths and ioctls. Linked dynamically and
  * statically. usage: super-prog CASE; status 0: as it should be; else a line says which check failed.
  */
 #include "super_prog.h"
