@@ -113,6 +113,7 @@ const char *const machine_builtin_roots[] = {
 	"/sys/devices/virtual/vfio",
 	"/sys/devices/virtual/vfio-dev",
 	"/sys/devices/virtual/vfio-emulated",
+	"/sys/kernel/debug/vfio",
 	"/sys/kernel/iommu_groups",
 	"/sys/kernel/uvfio",
 	"/sys/class/iommu",

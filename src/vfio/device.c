@@ -417,6 +417,21 @@ static void device_name(const struct vfio_device_priv *p, char name[32])
 	snprintf(name, 32, "%svfio%u", p->group->type == VFIO_GROUP_NOIOMMU ? "noiommu-" : "", p->index);
 }
 
+#define DEBUG_DIR "/sys/kernel/debug/vfio"
+
+static int debug_init(struct vfio_device_priv *p)
+{
+	char path[320];
+	int n = snprintf(path, sizeof(path), DEBUG_DIR "/%s", p->v->dev->name);
+
+	if (!vfio_has(p->vfio, VFIO_WITHOUT_DEBUGFS))
+		return 0;
+	if (!p->v->ops->debug)
+		return tree_dir(p->vfio->tree, path);
+	snprintf(path + n, sizeof(path) - (size_t)n, "/%s", p->v->ops->debug_dir);
+	return tree_attrs(p->vfio->tree, path, p->v->ops->debug, p->v);
+}
+
 /* Called with vfio->lock held. What the group node needs is made by the group. */
 static int device_tree_init(struct vfio_device_priv *p)
 {
@@ -435,6 +450,8 @@ static int device_tree_init(struct vfio_device_priv *p)
 	if (!rc)
 		rc = tree_linkf(tree, path, "/sys/class/vfio-dev/%s", name);
 	if (!rc)
+		rc = debug_init(p);
+	if (!rc)
 		rc = vfio_cdev_init(p, name, path);
 	return rc;
 }
@@ -444,6 +461,7 @@ static void device_tree_fini(struct vfio_device_priv *p)
 	char name[32];
 
 	device_name(p, name);
+	tree_removef(p->vfio->tree, DEBUG_DIR "/%s", p->v->dev->name);
 	vfio_cdev_fini(p, name);
 	tree_removef(p->vfio->tree, "/sys/class/vfio-dev/%s", name);
 	tree_removef(p->vfio->tree, "%s/vfio-dev", p->v->dev->sysfs);

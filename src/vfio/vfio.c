@@ -156,6 +156,7 @@ static void vfio_tree_fini(struct vfio *vfio)
 	vfio_pagemap_fini(vfio);
 	vfio_noiommu_fini(vfio);
 	tree_remove(vfio->tree, "/dev/vfio");
+	tree_remove(vfio->tree, "/sys/kernel/debug/vfio");
 	tree_remove(vfio->tree, "/sys/class/vfio");
 	tree_remove(vfio->tree, "/sys/class/vfio-dev");
 	tree_remove(vfio->tree, "/sys/module/vfio");
@@ -181,6 +182,8 @@ static int vfio_tree_init(struct vfio *vfio)
 		rc = tree_attrs(vfio->tree, TYPE1_PARAMETERS, type1_parameters, vfio);
 	if (!rc && vfio_has(vfio, VFIO_WITHOUT_CDEV))
 		rc = tree_dir(vfio->tree, "/dev/vfio/devices");
+	if (!rc && vfio_has(vfio, VFIO_WITHOUT_DEBUGFS))
+		rc = tree_dir(vfio->tree, "/sys/kernel/debug/vfio");
 	if (rc)
 		return rc;
 	return tree_chr(vfio->tree, "/dev/vfio/vfio", 0666, makedev(VFIO_CONTAINER_MAJOR, VFIO_CONTAINER_MINOR),

@@ -28,6 +28,7 @@ enum vfio_without {
 	VFIO_WITHOUT_DMA_OWNER = BIT(6),    /* who owns a group's DMA is looked at late: spec 10, 2.8 (5.19) */
 	VFIO_WITHOUT_IOMMUFD = BIT(7),      /* CONFIG_IOMMUFD (6.2); for the layers to come, as the next */
 	VFIO_WITHOUT_CDEV = BIT(8),         /* CONFIG_VFIO_DEVICE_CDEV (6.6) */
+	VFIO_WITHOUT_DEBUGFS = BIT(9),      /* CONFIG_VFIO_DEBUGFS (6.8) */
 };
 
 /* Kernel parameters, from the machine file. Changed at run time through /sys/module. */
@@ -44,8 +45,13 @@ int vfio_create(struct tree *tree, struct mem *mem, struct iommu *iommu, struct 
 void vfio_destroy(struct vfio *vfio);
 struct event_loop *vfio_loop(struct vfio *vfio);
 
+struct attr;
+
 struct vfio_device_ops {
 	const char *name;
+	/* Attributes in debugfs, in a directory of that name below the device's; their priv is the device. NULL: none */
+	const char *debug_dir;
+	const struct attr *debug;
 	/* First open and last close. Called under the device-set lock. open: -EAGAIN and others fail the GET_DEVICE_FD */
 	int (*open)(struct vfio_device *v);
 	void (*close)(struct vfio_device *v);

@@ -165,6 +165,33 @@ TEST(wakeup, "20:PWR-04", "with a wakeup the first access after it slept signals
 	close(fd);
 }
 
+TEST(latched, "20:PWR-07", "debugfs has the module's parameters as they were when the device was bound")
+{
+	static const char *const names[] = { "disable_idle_d3", "nointxmask" };
+	char param[128], own[128];
+	struct stat st;
+
+	if (test_door() == DOOR_HOST && x_stat("/sys/kernel/debug/vfio", &st))
+		test_skip("this kernel has nothing there");
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(param, sizeof(param), "/sys/module/vfio_pci/parameters/%s", names[i]);
+		snprintf(own, sizeof(own), "/sys/kernel/debug/vfio/" IGB "/pci/%s", names[i]);
+		unbind(IGB);
+		EXPECT(!sys_read(own));
+		EXPECT_OK(sys_write(param, "Y"));
+		bind_vfio(IGB);
+		EXPECT_OK(sys_write(param, "N"));
+		EXPECT(strcmp(sys_read(own), "Y") == 0);
+		unbind(IGB);
+		bind_vfio(IGB);
+		EXPECT_OK(sys_write(param, "Y"));
+		EXPECT(strcmp(sys_read(own), "N") == 0);
+		EXPECT_OK(sys_write(param, "N"));
+		EXPECT_OK(x_stat(own, &st));
+		EXPECT_EQ(S_IFREG | 0444, st.st_mode);
+	}
+}
+
 TEST(last_close, "20:PWR-06", "the last close leaves the mode, and signals nobody later")
 {
 	int fd = event();

@@ -17,6 +17,7 @@ TEST(debian_files, "10:NOI-25", "there is no parameter of a mode that is not bui
 	EXPECT_ERR(ENOENT, x_stat("/dev/iommu", &st));
 	bind_vfio(EDU);
 	EXPECT_ERR(ENOENT, x_stat("/dev/vfio/devices", &st));
+	EXPECT_ERR(ENOENT, x_stat("/sys/kernel/debug/vfio", &st));
 }
 
 TEST(debian_extensions, "10:CNT-03 10:NOI-25", "a fresh container offers type1, and does not know of No-IOMMU")

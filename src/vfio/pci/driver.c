@@ -79,6 +79,23 @@ static const struct attr parameters[] = {
 	ATTR_END,
 };
 
+/* What a device has of them, in debugfs. */
+static int latched_idle_show(void *priv, FILE *out)
+{
+	return param_show(vfio_pci_device_of(priv)->disable_idle_d3, out);
+}
+
+static int latched_nointxmask_show(void *priv, FILE *out)
+{
+	return param_show(vfio_pci_device_of(priv)->nointxmask, out);
+}
+
+static const struct attr latched[] = {
+	{ .name = "disable_idle_d3", .mode = 0444, .show = latched_idle_show },
+	{ .name = "nointxmask", .mode = 0444, .show = latched_nointxmask_show },
+	ATTR_END,
+};
+
 /* The ids= parameter: each is added as by new_id; bad ones are skipped (spec 20, 1.1). */
 static void ids_add(struct vfio_pci *vp, const char *ids)
 {
@@ -244,6 +261,8 @@ static long device_ioctl(struct vfio_device *vdev, struct task *t, unsigned cmd,
 
 static const struct vfio_device_ops vfio_pci_device_ops = {
 	.name = "vfio-pci",
+	.debug_dir = "pci",
+	.debug = latched,
 	.open = vfio_pci_device_open,
 	.close = vfio_pci_device_close,
 	.match = device_match,
