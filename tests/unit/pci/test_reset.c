@@ -267,6 +267,48 @@ static void OWN_15_nobody_claims_a_group_whose_member_is_reset(void **state)
 	iommu_group_release(g);
 }
 
+static struct iommu_domain *attach_to;
+static int attach_in_reset;
+
+static void *attach(void *group)
+{
+	attach_in_reset = iommu_group_attach(group, attach_to);
+	return NULL;
+}
+
+static void try_attach(struct pci_dev *d)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, attach, iommu_dev_group(d->iommu)), 0);
+	pthread_join(thread, NULL);
+}
+
+static void RST_17_who_caches_translations_is_not_attached_while_it_is_reset(void **state)
+{
+	struct pci_dev_desc desc = { .model = &toy_model, .ats = true, .unit = &box.unit, .multifunction = -1 };
+	struct pci_dev *port = add_port(1, 1, &box.unit), *d[2] = { [1] = add(box.root, 2, 0, &toy_model, &box.unit) };
+
+	assert_int_equal(pci_dev_create(port->secondary, &desc, 0, &d[0]), 0);
+	assert_int_equal(pci_dev_announce(d[0]), 0);
+	toy_on_reset = try_attach;
+	for (unsigned i = 0; i < 2; i++) {
+		struct iommu_group *g = iommu_dev_group(d[i]->iommu);
+
+		assert_int_equal(iommu_group_claim(g, state), 0);
+		assert_int_equal(iommu_domain_create(d[i]->iommu, &attach_to), 0);
+		attach_in_reset = 1;
+		assert_int_equal(pci_reset_function(d[i]), 0);
+		assert_int_equal(attach_in_reset, i == 0 ? -EBUSY : 0);
+		if (i == 0)
+			assert_int_equal(iommu_group_attach(g, attach_to), 0);
+		iommu_group_detach(g);
+		iommu_domain_destroy(attach_to);
+		iommu_group_release(g);
+	}
+	toy_on_reset = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +321,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bus_reset, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(reset_against_worker, box_start, box_stop),
 		cmocka_unit_test_setup_teardown(OWN_15_nobody_claims_a_group_whose_member_is_reset, box_start, box_stop),
+		cmocka_unit_test_setup_teardown(RST_17_who_caches_translations_is_not_attached_while_it_is_reset, box_start,
+						box_stop),
 	};
 
 	return cmocka_run_group_tests_name("pci reset", tests, NULL, NULL);
