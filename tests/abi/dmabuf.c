@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* BARs as dma-bufs (DEVICE_FEATURE_DMA_BUF): what is exported, who reaches it, and when nobody does. */
 #include "cdev.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #define EDU_BUFFER 0x40000u
 #define AT         0x100000ull /* IOVA: within the 28 bits of an edu's DMA */
@@ -233,6 +236,27 @@ TEST(asleep, "20:MEM-17", "so does D3hot; in D0 it can be mapped again")
 	EXPECT_OK(x_close(buf));
 }
 
+TEST(low_power, "20:MEM-17", "so does low power mode; what is exported meanwhile is not revoked")
+{
+	struct vfio_device_feature f = { .argsz = sizeof(f), .flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY };
+	int buf, late;
+
+	begin();
+	buf = EXPECT_OK(export(0, LENGTH));
+	EXPECT_OK(map_at(buf, AT));
+	EXPECT_OK(x_ioctl(igb, VFIO_DEVICE_FEATURE, &f));
+	EXPECT_ERR(ENODEV, map_at(buf, AT + LENGTH));
+	late = EXPECT_OK(export(0, LENGTH));
+	EXPECT_OK(map_at(late, AT + LENGTH));
+	f.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT;
+	EXPECT_OK(x_ioctl(igb, VFIO_DEVICE_FEATURE, &f));
+	EXPECT(!reached(AT));
+	EXPECT_OK(map_at(buf, AT + 2 * LENGTH));
+	EXPECT(reached(AT + 2 * LENGTH) && reached(AT + LENGTH));
+	EXPECT_OK(x_close(buf));
+	EXPECT_OK(x_close(late));
+}
+
 TEST(closed, "20:FTR-08", "the last close of the device ends it for good")
 {
 	int buf, old;
@@ -267,4 +291,75 @@ TEST(bar_mapping, "20:MEM-14", "an address space takes no mapping of a BAR as me
 	EXPECT_ERR(EFAULT, ioas_map_at(ctx, ioas, (void *)map, LENGTH, AT));
 	(void)map[0]; /* a touched one neither */
 	EXPECT_ERR(EFAULT, ioas_map_at(ctx, ioas, (void *)map, PAGE, AT));
+}
+
+/* ---- all of it at once ---- */
+
+struct race {
+	int buf;
+	atomic_uint maps, refused, toggles, wrong;
+	atomic_bool over;
+};
+
+/* Maps the dma-buf and takes it away again; while memory is off it is refused */
+static void *maps(void *arg)
+{
+	struct race *r = arg;
+
+	while (!atomic_load(&r->over)) {
+		if (map_at(r->buf, AT) == 0) {
+			if (ioas_unmap_n(ctx, ioas, AT, LENGTH))
+				atomic_fetch_add(&r->wrong, 1);
+			atomic_fetch_add(&r->maps, 1);
+		} else {
+			atomic_fetch_add(errno == ENODEV ? &r->refused : &r->wrong, 1);
+		}
+	}
+	return NULL;
+}
+
+static void *toggles(void *arg)
+{
+	struct race *r = arg;
+
+	while (!atomic_load(&r->over)) {
+		unsigned turn = atomic_fetch_add(&r->toggles, 1);
+		uint32_t command = turn & 1 ? 2 : 0;
+		bool failed = turn % 5 == 4 ? x_ioctl(igb, VFIO_DEVICE_RESET, NULL) != 0
+					    : x_pwrite(igb, &command, 2, REGION(7) + 4) != 2;
+
+		if (failed)
+			atomic_fetch_add(&r->wrong, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+TEST(race, "20:MEM-17 20:FTR-08", "exported, mapped, unmapped, revoked, returned and closed by several threads while an edu writes there")
+{
+	struct race r = { 0 };
+	pthread_t thread[2];
+
+	begin();
+	r.buf = EXPECT_OK(export(0, LENGTH));
+	EXPECT_EQ(0, pthread_create(&thread[0], NULL, maps, &r));
+	EXPECT_EQ(0, pthread_create(&thread[1], NULL, toggles, &r));
+	for (unsigned i = 0; i < (test_door() == DOOR_HOST ? 3 : 200); i++) {
+		unsigned m = atomic_load(&r.maps), n = atomic_load(&r.refused);
+		int buf = export(0x8000, LENGTH);
+
+		if (buf < 0 || x_close(buf))
+			atomic_fetch_add(&r.wrong, 1);
+		edu_dma(bar, EDU_BUFFER, AT + REGISTER, 4, 1);
+		while (atomic_load(&r.maps) == m || atomic_load(&r.refused) == n)
+			sched_yield();
+	}
+	atomic_store(&r.over, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	EXPECT_EQ(0, atomic_load(&r.wrong));
+	memory(true);
+	EXPECT_OK(map_at(r.buf, AT));
+	EXPECT(reached(AT));
+	EXPECT_OK(x_close(r.buf));
 }
