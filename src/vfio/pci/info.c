@@ -36,6 +36,8 @@ static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info,
 			return -ENOMEM;
 		return 0;
 	case VFIO_PCI_ROM_REGION_INDEX:
+		info->size = vfio_pci_rom_region(v);
+		info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ : 0;
 		return 0;
 	case VFIO_PCI_CONFIG_REGION_INDEX:
 		info->size = v->config->size;

@@ -178,6 +178,13 @@ void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
 ssize_t vfio_pci_device_read(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
 ssize_t vfio_pci_device_write(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
 
+/* ---- rom.c ---- */
+
+/** vfio_pci_rom_region - size of the region; 0: there is no ROM, or no image in it */
+uint64_t vfio_pci_rom_region(struct vfio_pci_device *v);
+/** vfio_pci_rom_read - pread of it. -EINVAL outside; -ENOMEM no image is found (memory may be disabled); -EIO; -EFAULT */
+ssize_t vfio_pci_rom_read(struct vfio_pci_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos);
+
 /* ---- mmap.c ---- */
 
 /** vfio_pci_bar_mappable - may programs map it? (spec 20, 1.6) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pread and pwrite of a region: config space (config.c) and BARs. There is no ROM and no VGA yet: the first
- * reads as a region of size 0, the second is no region at all.
+ * pread and pwrite of a region: config space (config.c), the ROM (rom.c) and BARs. There is no VGA yet, which is no
+ * region then.
  *
  * A transfer is moved through a bounce buffer, so that the caller's memory is touched with no lock held; in it
  * each access to the device has the largest width its alignment allows, and holds memory_lock for itself alone
@@ -114,6 +114,8 @@ static ssize_t region_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, s
 		a.plain = a.bar->shm && index != v->msix_bar && index != v->pba_bar;
 		return bar_rw(&a, t, buf, count, pos);
 	}
+	if (index == VFIO_PCI_ROM_REGION_INDEX)
+		return write ? -EINVAL : vfio_pci_rom_read(v, t, buf, count, pos);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return vfio_pci_config_rw(v, t, buf, count, pos, write);
 	return -EINVAL;
