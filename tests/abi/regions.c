@@ -127,6 +127,73 @@ TEST(msix_bar_maps, "20:MAP-09", "the BAR with the MSI-X table maps in full")
 	EXPECT_EQ(1, map[m.table / 4 + 3] & 1);
 }
 
+/* ---- faces that QEMU's devices have too ---- */
+
+#define LARGE  "0000:00:03.0"
+#define E1000E "0000:01:00.0" /* ROM; ports in BAR 2, the first 4 of which keep what is written */
+
+TEST_ON("faces", large, "20:CFG-09 20:REG-04 20:REG-05", "a BAR of 8 GiB sizes over two dwords, and is one region")
+{
+	struct setup s = open_device(LARGE);
+
+	config_write(s.device, 0x18, 4, ~0u);
+	config_write(s.device, 0x1c, 4, ~0u);
+	EXPECT_EQ(0x0000000c, config_read(s.device, 0x18, 4));
+	EXPECT_EQ(0xfffffffe, config_read(s.device, 0x1c, 4));
+	EXPECT_EQ(8ull << 30, info(s.device, 2).size);
+	EXPECT_EQ(7, info(s.device, 2).flags);
+	EXPECT_EQ(0, info(s.device, 3).size);
+	EXPECT_EQ(0, info(s.device, 3).flags);
+	put(s.device, 2, (8ull << 30) - 4, 0x1234);
+	EXPECT_EQ(0x1234, get(s.device, 2, (8ull << 30) - 4));
+	EXPECT_ERR(EINVAL, x_pread(s.device, &s, 4, REGION(2) + (8ull << 30)));
+}
+
+TEST_ON("faces", ports_of_any, "20:REG-08 20:RW-14 20:CFG-13 20:REG-21", "an I/O BAR cannot be mapped, keeps bit 0, and answers without memory enabled")
+{
+	struct setup s = open_device(E1000E);
+	struct vfio_region_info r = info(s.device, 2);
+
+	EXPECT_EQ(3, r.flags);
+	EXPECT_EQ(32, r.size);
+	EXPECT_EQ(0x1234, r.cap_offset);
+	EXPECT(x_mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.device, REGION(2)) == MAP_FAILED);
+	config_write(s.device, 0x18, 4, 0);
+	EXPECT_EQ(1, config_read(s.device, 0x18, 4));
+	config_write(s.device, 0x18, 4, ~0u);
+	EXPECT_EQ(0xffffffe1, config_read(s.device, 0x18, 4));
+	config_write(s.device, COMMAND, 2, config_read(s.device, COMMAND, 2) & ~MEM);
+	put(s.device, 2, 0, 0x5b00);
+	EXPECT_EQ(0x5b00, get(s.device, 2, 0));
+	EXPECT_ERR(EIO, x_pread(s.device, &r, 4, REGION(0)));
+}
+
+TEST_ON("faces", rom_of_any, "20:REG-12 20:REG-15 20:RW-08 20:RW-09 20:CFG-11", "a ROM is as large as its BAR, also without memory enabled, which stays; behind its image it reads ones")
+{
+	struct setup s = open_device(E1000E);
+	uint32_t cmd = config_read(s.device, COMMAND, 2), v = 0;
+	struct vfio_region_info r = info(s.device, 6);
+
+	EXPECT_EQ(1, r.flags);
+	config_write(s.device, 0x30, 4, ~0u);
+	EXPECT_EQ((uint32_t)~(r.size - 1) | 1, config_read(s.device, 0x30, 4));
+	config_write(s.device, 0x30, 4, 0xfffff800);
+	EXPECT_EQ((uint32_t)~(r.size - 1), config_read(s.device, 0x30, 4));
+	config_write(s.device, COMMAND, 2, cmd & ~MEM);
+	EXPECT_EQ(r.size, info(s.device, 6).size);
+	EXPECT_EQ(cmd & ~MEM, config_read(s.device, COMMAND, 2));
+	EXPECT_ERR(EIO, x_pread(s.device, &v, 4, REGION(0)));
+	EXPECT_ERR(ENOMEM, x_pread(s.device, &v, 4, REGION(6)));
+	config_write(s.device, COMMAND, 2, cmd);
+	EXPECT_EQ(2, x_pread(s.device, &v, 2, REGION(6)));
+	EXPECT_EQ(0xaa55, v);
+	EXPECT_EQ(0xffffffff, get(s.device, 6, r.size - 4));
+	EXPECT_EQ(3, x_pread(s.device, &v, 16, REGION(6) + r.size - 3));
+	EXPECT_ERR(EINVAL, x_pread(s.device, &v, 4, REGION(6) + r.size));
+	EXPECT_ERR(EINVAL, x_pwrite(s.device, &v, 4, REGION(6)));
+	EXPECT(x_mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.device, REGION(6)) == MAP_FAILED);
+}
+
 /* ---- what arrives ---- */
 
 /* The log that is BAR 1 of a function. */
