@@ -8,9 +8,13 @@
 #include "iommufd/iopt.h"
 #include <assert.h>
 
-static int area_map(struct iopt *t, struct iopt_area *a, struct iommu_domain *dom)
+/* The first domain that shows an area holds its pages. */
+static int area_map(struct iopt *t, struct iopt_area *a, struct iommu_domain *dom, bool first)
 {
-	return iommufd_pages_map(a->pages, a->at, iopt_area_length(a), dom, a->start, a->prot, t->small);
+	const struct iommufd_place to = { .dom = dom, .iova = a->start, .length = iopt_area_length(a), .prot = a->prot,
+					  .small = t->small };
+
+	return first ? iommufd_pages_hold_map(a->pages, a->at, &to) : iommufd_pages_map(a->pages, a->at, &to);
 }
 
 static void area_unmap(struct iopt_area *a, struct iommu_domain *dom)
@@ -21,23 +25,19 @@ static void area_unmap(struct iopt_area *a, struct iommu_domain *dom)
 
 int iopt_area_show_locked(struct iopt *t, struct iopt_area *a)
 {
-	int rc;
+	unsigned i;
+	int rc = 0;
 
-	if (!t->ndomains)
+	for (i = 0; !rc && i < t->ndomains; i++)
+		rc = area_map(t, a, t->domains[i], i == 0);
+	if (!rc)
 		return 0;
-	rc = iommufd_pages_hold(a->pages, a->at, iopt_area_length(a), a->start);
-	if (rc)
-		return rc;
-	for (unsigned i = 0; i < t->ndomains; i++) {
-		rc = area_map(t, a, t->domains[i]);
-		if (rc) {
-			while (i > 0)
-				area_unmap(a, t->domains[--i]);
-			iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
-			return rc;
-		}
-	}
-	return 0;
+	if (--i == 0)
+		return rc; /* nothing is held */
+	while (i > 0)
+		area_unmap(a, t->domains[--i]);
+	iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
+	return rc;
 }
 
 static void hide(struct iommu_domain *dom, iova_t start, iova_t last)
@@ -122,16 +122,9 @@ static int populate_locked(struct iopt *t, struct iommu_domain *dom)
 	int rc = 0;
 
 	for (a = iopt_area_from_locked(t, 0); a; a = iopt_area_next_locked(t, a)) {
-		if (!t->ndomains)
-			rc = iommufd_pages_hold(a->pages, a->at, iopt_area_length(a), a->start);
+		rc = area_map(t, a, dom, t->ndomains == 0);
 		if (rc)
 			break;
-		rc = area_map(t, a, dom);
-		if (rc) {
-			if (!t->ndomains)
-				iommufd_pages_release(a->pages, a->at, iopt_area_length(a));
-			break;
-		}
 	}
 	if (!rc)
 		return 0;

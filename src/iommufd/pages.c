@@ -258,10 +258,25 @@ void iommufd_pages_release_locked(struct iommufd_pages *p, uint64_t first, uint6
 
 /* ---- holding ---- */
 
+/* Most objects are held as a whole, again and again. */
+static bool hold_whole_locked(struct iommufd_pages *p, uint64_t first, uint64_t last)
+{
+	struct pages_span *s = RB_ROOT(&p->spans);
+
+	if (!s || s->first != first || s->last != last)
+		return false;
+	s->holders++;
+	return true;
+}
+
 int iommufd_pages_hold_locked(struct iommufd_pages *p, uint64_t first, uint64_t last, iova_t iova)
 {
 	uint64_t page = first;
-	int rc = span_cut(p, first);
+	int rc;
+
+	if (hold_whole_locked(p, first, last))
+		return 0;
+	rc = span_cut(p, first);
 
 	if (!rc)
 		rc = span_cut(p, last + 1);

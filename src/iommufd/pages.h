@@ -52,12 +52,22 @@ void iommufd_pages_release(struct iommufd_pages *p, uint64_t at, uint64_t length
 /** iommufd_pages_cut - what is held can be released up to byte @at and from it on, which is a page's first. -ENOMEM */
 int iommufd_pages_cut(struct iommufd_pages *p, uint64_t at);
 
+/* Where a domain is to show what a pages object holds. */
+struct iommufd_place {
+	struct iommu_domain *dom;
+	iova_t iova;
+	uint64_t length; /* bytes */
+	unsigned prot;
+	bool small;      /* pages of 4 KiB at most */
+};
+
 /**
- * iommufd_pages_map - translate @iova on to bytes [@at, +@length), which are held. As iommu_map(), nothing stays on failure
+ * iommufd_pages_map - translate to bytes from @at on, which are held. As iommu_map(), nothing stays on failure
  * What is revoked is not translated, which is no failure.
  */
-int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
-		      unsigned prot, bool small);
+int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, const struct iommufd_place *to);
+/** iommufd_pages_hold_map - iommufd_pages_hold() and that, or nothing of both */
+int iommufd_pages_hold_map(struct iommufd_pages *p, uint64_t at, const struct iommufd_place *to);
 /** iommufd_pages_unmapped - what iommufd_pages_map() has translated at @iova is not any more; @dom may go afterwards */
 void iommufd_pages_unmapped(struct iommufd_pages *p, struct iommu_domain *dom, iova_t iova);
 /** iommufd_pages_phys - the addresses of the pages that the bytes are in, which are held; returns how many */

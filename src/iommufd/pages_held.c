@@ -60,29 +60,50 @@ static void cursor_step(struct cursor *c, struct iommufd_pages *p, uint64_t n)
 	}
 }
 
-int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, uint64_t length, struct iommu_domain *dom, iova_t iova,
-		      unsigned prot, bool small)
+static int map_locked(struct iommufd_pages *p, uint64_t at, const struct iommufd_place *to)
 {
 	struct cursor c;
 	uint64_t done = 0;
 
-	if (p->dmabuf)
-		return iommufd_dmabuf_map(p->dmabuf, p->base + at, length, dom, iova, prot, small);
-	SCOPED_LOCK(&p->lock);
 	cursor_begin(&c, p, at);
-	while (done < length) {
-		uint64_t n = MIN(cursor_room(&c), length - done);
-		int rc = small ? iommu_map_small(dom, iova + done, cursor_phys(&c), n, prot)
-			       : iommu_map(dom, iova + done, cursor_phys(&c), n, prot);
+	while (done < to->length) {
+		uint64_t n = MIN(cursor_room(&c), to->length - done);
+		int rc = to->small ? iommu_map_small(to->dom, to->iova + done, cursor_phys(&c), n, to->prot)
+				   : iommu_map(to->dom, to->iova + done, cursor_phys(&c), n, to->prot);
 
 		if (rc) {
-			iommu_unmap(dom, iova, done);
+			iommu_unmap(to->dom, to->iova, done);
 			return rc;
 		}
 		done += n;
 		cursor_step(&c, p, n);
 	}
 	return 0;
+}
+
+int iommufd_pages_map(struct iommufd_pages *p, uint64_t at, const struct iommufd_place *to)
+{
+	if (p->dmabuf)
+		return iommufd_dmabuf_map(p->dmabuf, p->base + at, to->length, to->dom, to->iova, to->prot, to->small);
+	SCOPED_LOCK(&p->lock);
+	return map_locked(p, at, to);
+}
+
+int iommufd_pages_hold_map(struct iommufd_pages *p, uint64_t at, const struct iommufd_place *to)
+{
+	const uint64_t first = pages_first(at), last = pages_last(at, to->length);
+	int rc;
+
+	if (p->dmabuf)
+		return iommufd_pages_map(p, at, to);
+	SCOPED_LOCK(&p->lock);
+	rc = iommufd_pages_hold_locked(p, first, last, to->iova - (at & (UVFIO_PAGE_SIZE - 1)));
+	if (rc)
+		return rc;
+	rc = map_locked(p, at, to);
+	if (rc)
+		iommufd_pages_release_locked(p, first, last);
+	return rc;
 }
 
 void iommufd_pages_unmapped(struct iommufd_pages *p, struct iommu_domain *dom, iova_t iova)
