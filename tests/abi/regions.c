@@ -127,6 +127,19 @@ TEST(msix_bar_maps, "20:MAP-09", "the BAR with the MSI-X table maps in full")
 	EXPECT_EQ(1, map[m.table / 4 + 3] & 1);
 }
 
+TEST(reset_while_off_any, "20:MEM-07", "a reset leaves memory disabled as it was, and gated")
+{
+	int d = open_device(with_msix()).device;
+	uint32_t cmd = config_read(d, COMMAND, 2), v;
+
+	config_write(d, COMMAND, 2, cmd & ~MEM);
+	EXPECT_OK(x_ioctl(d, VFIO_DEVICE_RESET, NULL));
+	EXPECT_EQ(cmd & ~MEM, config_read(d, COMMAND, 2));
+	EXPECT_ERR(EIO, x_pread(d, &v, 4, REGION(0)));
+	config_write(d, COMMAND, 2, cmd);
+	EXPECT_EQ(4, x_pread(d, &v, 4, REGION(0)));
+}
+
 /* ---- faces that QEMU's devices have too ---- */
 
 #define LARGE  "0000:00:03.0"
