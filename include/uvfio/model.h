@@ -28,6 +28,7 @@ struct pci_bar_desc {
 	enum pci_bar_kind kind;
 	bool prefetchable;
 	bool plain;       /* memory without side effects: shared pages, no callbacks */
+	bool packed;      /* in the page of the BAR before, as firmware with little room does: no peer reaches it */
 	uint64_t size;    /* a power of two; memory >= 16, I/O >= 4 */
 };
 
@@ -132,6 +133,8 @@ void pci_msi_fire(struct pci_dev *dev, unsigned vector);
 void pci_msix_fire(struct pci_dev *dev, unsigned vector);
 /** pci_irq_fire - MSI-X, else MSI, else (pulse of) nothing: whichever is enabled; returns false when the pin must be used */
 bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
+/** pci_error_report - an uncorrectable error of the function: its driver hears of it, if it can report errors (AER) */
+void pci_error_report(struct pci_dev *dev);
 /**
  * pci_decodes - does BAR @bar, or PCI_ROM, answer now? (COMMAND, the power state, the ROM's register)
  * In read() and write() it does: a model never hears of an access otherwise, and may assert so.

@@ -3,7 +3,7 @@
  * A function made of a description: all that a program can see of it is said in its args (and in the "capabilities:"
  * of the machine file), so that a test can ask for any face, and see what of its accesses arrives here.
  *
- *	bar0=64K[,64][,prefetch][,io]   bytes, each access to which is carried here; up to 256 GiB
+ *	bar0=64K[,64][,prefetch][,io][,packed]   bytes, each access to which is carried here; up to 256 GiB
  *	bar2=1M,plain                   memory that programs share
  *	bar4=4K,log                     what has arrived (below)
  *	reg=0@0x10:counter              loads say how many there were, themselves included
@@ -12,6 +12,7 @@
  *	reg=0@0x1c/8:ro=1               a constant; "/8": of 8 bytes instead of 4
  *	reg=0@0x20:fire                 a store sends that vector
  *	reg=0@0x24:pin                  a store of 1 asserts the pin, of 0 takes it back
+ *	reg=0@0x28:error                a store reports an uncorrectable error
  *	rom=64K[,image=3K]              a valid image, as long as its BAR unless said
  *	rom=64K,bad                     an image without its signature
  *	rom=70000,firmware  rom=shadow  no BAR: as firmware brought or copied it
@@ -43,7 +44,7 @@
 #define PCITEST_LOG_MOST   (1u << 20) /* bytes of a log */
 #define PCITEST_ROM_BLOCK  512u
 
-enum pcitest_kind { PCITEST_COUNTER, PCITEST_CLEAR, PCITEST_W1C, PCITEST_RO, PCITEST_FIRE, PCITEST_PIN };
+enum pcitest_kind { PCITEST_COUNTER, PCITEST_CLEAR, PCITEST_W1C, PCITEST_RO, PCITEST_FIRE, PCITEST_PIN, PCITEST_ERROR };
 
 struct pcitest_reg {
 	unsigned bar, width;
@@ -88,7 +89,7 @@ static const struct model_bar_kind pcitest_kinds[] = { { "plain", true }, { "log
 
 static int pcitest_parse_kind(const char *text, struct pcitest_reg *out, char *err, size_t err_size)
 {
-	static const char *const words[] = { "counter", "clear", "w1c", "ro", "fire", "pin" };
+	static const char *const words[] = { "counter", "clear", "w1c", "ro", "fire", "pin", "error" };
 	size_t n = strcspn(text, "=");
 
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
@@ -97,7 +98,7 @@ static int pcitest_parse_kind(const char *text, struct pcitest_reg *out, char *e
 		out->kind = i;
 		return text[n] ? model_arg_number(text + n + 1, &out->value, err, err_size) : 0;
 	}
-	snprintf(err, err_size, "reg: unknown kind \"%s\" (known: counter, clear, w1c, ro, fire, pin)", text);
+	snprintf(err, err_size, "reg: unknown kind \"%s\" (known: counter, clear, w1c, ro, fire, pin, error)", text);
 	return -EINVAL;
 }
 
@@ -347,6 +348,9 @@ static void pcitest_reg_store(struct pcitest *t, const struct pcitest_reg *r, ui
 		break;
 	case PCITEST_PIN:
 		pci_intx_set(t->dev, v & 1);
+		break;
+	case PCITEST_ERROR:
+		pci_error_report(t->dev);
 		break;
 	case PCITEST_CLEAR:
 		break;

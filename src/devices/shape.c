@@ -5,6 +5,7 @@
  *	bar0=64K                 memory, 32 bits
  *	bar2=1M,prefetch,64      prefetchable, 64 bits (takes BAR 3 too)
  *	bar4=256,io              I/O ports
+ *	bar1=256,packed          in the page of the BAR before, which is smaller than a page
  *	bar5=4K,WORD             a kind of the model's own
  *	msix=8                   MSI-X in a BAR of its own, the last that is free
  *	msix=8@0:0x2000:0x3000   MSI-X in BAR 0, table and pending bits at these offsets
@@ -52,13 +53,15 @@ static int parse_word(const char *word, const struct model_bar_kind *kinds, stru
 	} else if (strcmp(word, "io") == 0) {
 		out->desc.kind = PCI_BAR_IO;
 		out->desc.plain = false;
+	} else if (strcmp(word, "packed") == 0) {
+		out->desc.packed = true;
 	} else if (kind) {
 		out->kind = kind->word;
 		out->desc.plain = kind->plain;
 	} else {
 		for (; kinds->word; kinds++)
 			snprintf(known + strlen(known), sizeof(known) - strlen(known), ", %s", kinds->word);
-		return complain(err, err_size, out->index, "unknown word \"%s\" (known: prefetch, 64, io%s)", word,
+		return complain(err, err_size, out->index, "unknown word \"%s\" (known: prefetch, 64, io, packed%s)", word,
 				known);
 	}
 	return 0;

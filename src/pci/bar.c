@@ -49,6 +49,22 @@ static int mem_place_range(struct pci_dev *d, unsigned bar, uint64_t align, uint
 	return -ENOSPC;
 }
 
+/* Behind the BAR before, which has the page: it alone is a window for peers. */
+static int mem_pack(struct pci_dev *d, unsigned bar)
+{
+	struct pci_bar *b = &d->priv->bar[bar];
+	const struct pci_bar *before = bar ? &d->priv->bar[bar - 1] : NULL;
+	uint64_t at;
+
+	if (!before || !before->size || before->kind != b->kind)
+		return -ENOSPC;
+	at = ALIGN_UP(before->address + before->size, b->size);
+	if (at + b->size > ALIGN_UP(before->address + 1, (uint64_t)PCI_MIN_BAR_ALIGN))
+		return -ENOSPC;
+	b->address = at;
+	return 0;
+}
+
 /*
  * The window answers from the moment it is added, before the function is complete: COMMAND is zero until
  * firmware's turn, so nothing gets through.
@@ -62,6 +78,8 @@ static int mem_place(struct pci_dev *d, unsigned bar)
 
 	if (b->size > s->end - s->base)
 		return -ENOSPC;
+	if (bar < PCI_BARS && d->priv->model.bar[bar].packed)
+		return mem_pack(d, bar);
 	mutex_lock(&d->pci->topo);
 	from = s->last_bus == d->bus ? s->next : ALIGN_UP(s->next, WINDOW_MEM);
 	mutex_unlock(&d->pci->topo);

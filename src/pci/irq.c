@@ -305,6 +305,17 @@ void pci_irq_reset_locked(struct pci_dev *d)
 	d->priv->pin = false;
 }
 
+void pci_error_report(struct pci_dev *d)
+{
+	struct pci_priv *p = d->priv;
+
+	if (!pci_find_ext_cap(d, PCI_EXT_CAP_ID_ERR))
+		return;
+	SCOPED_LOCK(&d->lock);
+	if (p->irq && p->irq->error)
+		p->irq->error(p->irq_ctx);
+}
+
 /* ---- the pin ---- */
 
 void pci_intx_notify(struct pci_dev *d)

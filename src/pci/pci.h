@@ -106,6 +106,8 @@ struct pci_irq_ops {
 	 * pci_intx_asserted() where the level matters. May call pci_intx_disable().
 	 */
 	void (*intx)(void *ctx, bool asserted);
+	/* An uncorrectable error. Called under RANK_PCI locks: only signals. */
+	void (*error)(void *ctx);
 };
 
 struct pci_cap_span {

@@ -10,10 +10,12 @@
 #define BAD_ROM      "0000:00:08.0"
 #define FIRMWARE_ROM "0000:00:09.0"
 #define DISPLAY      "0000:00:0a.0"
+#define SMALL        "0000:00:0b.0"
 #define FACE         "0000:03:00.0"
 #define TABLE        0x8000u /* of FACE's BAR 0 */
 #define PBA          0xc000u
 #define FIRE         0x10u
+#define ERROR        0x18u
 #define COMMAND      4
 #define MEM          2u
 #define MASTER       4u
@@ -343,6 +345,29 @@ TEST_ON("pcitest", reset_while_off, "20:MEM-07 20:CFG-54", "a reset of a functio
 	EXPECT_EQ(0, get(s.device, 0, 0x100));
 }
 
+TEST_ON("pcitest", smaller_than_a_page, "20:REG-09 20:REG-10 20:MAP-10", "a BAR of 256 bytes maps, as a page, when it has its page for itself")
+{
+	struct setup s = open_device(SMALL);
+	volatile uint32_t *p;
+
+	for (unsigned i = 0; i < 5; i++) {
+		EXPECT_EQ(i < 3 ? 256 : i < 4 ? 2048 : 4096, info(s.device, i).size);
+		EXPECT_EQ(i == 1 || i == 2 ? 3 : 7, info(s.device, i).flags);
+	}
+	EXPECT_EQ(0, config_read(s.device, 0x14, 4) & 0xfff);
+	EXPECT_EQ(0x100, config_read(s.device, 0x18, 4) & 0xfff);
+	p = x_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, s.device, REGION(0));
+	EXPECT((void *)p != MAP_FAILED);
+	p[63] = 0x1234;
+	EXPECT_EQ(0x1234, get(s.device, 0, 252));
+	for (unsigned i = 1; i < 3; i++) {
+		EXPECT(x_mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.device, REGION(i)) == MAP_FAILED && errno == EINVAL);
+		put(s.device, i, 16, 0x5a00 + i);
+	}
+	EXPECT_EQ(0x5a01, get(s.device, 1, 16));
+	EXPECT_EQ(0x5a02, get(s.device, 2, 16));
+}
+
 /* ---- ROMs ---- */
 
 TEST_ON("pcitest", rom, "20:REG-12 20:REG-15 20:RW-07 20:RW-08 20:RW-09", "a ROM is as large as its BAR, also without memory enabled, which stays; behind its image it reads ones, never 8 bytes at once")
@@ -490,4 +515,17 @@ TEST_ON("pcitest", nobody_listens, "20:IRQ-27 20:IRQ-26", "a vector without an e
 	EXPECT_EQ(1, wait_count(late));
 	close(fd[0]);
 	close(late);
+}
+
+TEST_ON("pcitest", error, "20:IRQ-39", "an uncorrectable error that the function reports signals ERR")
+{
+	struct setup s = open_device(FACE);
+	int32_t fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	put(s.device, 0, ERROR, 1); /* nobody wants to know */
+	EXPECT_OK(hook(s.device, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, &fd));
+	EXPECT_EQ(0, count_of(fd));
+	put(s.device, 0, ERROR, 1);
+	EXPECT_EQ(1, wait_count(fd));
+	close(fd);
 }

@@ -238,7 +238,15 @@ static void irq_intx(void *ctx, bool asserted)
 		vfio_pci_intx_raise(v);
 }
 
+static void irq_error(void *ctx)
+{
+	struct vfio_pci_device *v = ctx;
+
+	(void)single_signal(v, &v->err); /* nobody may want to know */
+}
+
 const struct pci_irq_ops vfio_pci_irq_ops = {
+	.error = irq_error,
 	.message = irq_message,
 	.intx = irq_intx,
 };
