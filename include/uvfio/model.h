@@ -39,6 +39,7 @@ enum pci_rom_kind {
 	PCI_ROM_SHADOW,   /* the boot display's, copied to 0xc0000: a window of 128 KiB */
 };
 #define PCI_ROM 6 /* the ROM, as the number of a BAR in read() */
+#define PCI_VGA 7 /* a display's old addresses, as the number of a BAR in read() and write(): the offset is the address */
 
 /* Of the PM capability. Which of keeping and forgetting is the default depends on the bus: PCIe keeps. */
 #define PCI_MODEL_PM_D1      1u /* has D1 */
@@ -95,6 +96,7 @@ struct pci_model {
 	bool msix_pba_apart;      /* the pending bits are in another BAR than the table: */
 	uint8_t msix_pba_bar;
 	uint8_t pm_flags;         /* PCI_MODEL_PM_...; what power_management means in detail */
+	bool vga;                 /* answers at 0xa0000 to 0xbffff and at ports 0x3b0 to 0x3df, 1 to 4 bytes at once */
 	bool af;                  /* AF capability, whatever else there is */
 	uint16_t vpd_size;        /* bytes of vital product data, a multiple of 4; 0: no capability */
 	uint64_t rom_size;        /* 0: none; of the BAR: a power of two, 2 KiB to 16 MiB; of firmware's image: its length */
@@ -136,7 +138,7 @@ bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
 /** pci_error_report - an uncorrectable error of the function: its driver hears of it, if it can report errors (AER) */
 void pci_error_report(struct pci_dev *dev);
 /**
- * pci_decodes - does BAR @bar, or PCI_ROM, answer now? (COMMAND, the power state, the ROM's register)
+ * pci_decodes - does BAR @bar, or PCI_ROM, PCI_VGA, answer now? (COMMAND, the power state, the ROM's register)
  * In read() and write() it does: a model never hears of an access otherwise, and may assert so.
  */
 bool pci_decodes(struct pci_dev *dev, unsigned bar);

@@ -17,13 +17,13 @@
  *	rom=64K,bad                     an image without its signature
  *	rom=70000,firmware  rom=shadow  no BAR: as firmware brought or copied it
  *	msi=4[,mask][,32]  msix=, intx= as generic's
- *	pm[=d1,d2,pme,keeps,forgets]  af  vpd=256  flr, express, pasid, pri
+ *	pm[=d1,d2,pme,keeps,forgets]  af  vga  vpd=256  flr, express, pasid, pri
  *
  * A register is what an access of its very offset and width finds; any other sees the bytes of its value.
  *
  * The log: the number of accesses (4 bytes at 0; a store there forgets them), of resets (4 bytes at 4), and from 16 on
  * as many entries as there is room for, the first ones: the offset (8 bytes), the value's first 4 bytes, the BAR (6: the
- * ROM), the width, whether it was a store, 0. Accesses to the log itself are not in it. A reset forgets all but the number
+ * ROM, 7: VGA), the width, whether it was a store, 0. Accesses to the log itself are not in it. A reset forgets all but the number
  * of resets.
  *
  * No access may arrive while the function does not decode, or is being reset; that is asserted here.
@@ -43,6 +43,7 @@
 #define PCITEST_LOG_FIRST  16
 #define PCITEST_LOG_MOST   (1u << 20) /* bytes of a log */
 #define PCITEST_ROM_BLOCK  512u
+#define PCITEST_VGA_SIZE   0xc0000u
 
 enum pcitest_kind { PCITEST_COUNTER, PCITEST_CLEAR, PCITEST_W1C, PCITEST_RO, PCITEST_FIRE, PCITEST_PIN, PCITEST_ERROR };
 
@@ -78,6 +79,7 @@ struct pcitest {
 	struct pcitest_bar bar[6];
 	struct pcitest_reg reg[PCITEST_REGS]; /* [I] */
 	unsigned nregs;
+	uint8_t *vga;            /* [lock] up to 0xbffff; NULL: none */
 	int log;                 /* [I] its BAR; -1: none */
 	uint8_t *rom;            /* [I] NULL: none */
 	uint64_t rom_size;
@@ -294,7 +296,11 @@ static int pcitest_shape(struct pci_model *copy, const char *arg, char *err, siz
 		return pcitest_shape_pm(copy, value, err, err_size);
 	if ((value = model_arg(arg, "af")))
 		return model_arg_bool(value, &copy->af, err, err_size);
-	return model_shape_common(copy, arg, "bar0 to bar5, reg, rom, msix, intx, vpd, af", err, err_size);
+	if (strcmp(arg, "vga") == 0) {
+		copy->vga = true;
+		return 0;
+	}
+	return model_shape_common(copy, arg, "bar0 to bar5, reg, rom, msix, intx, vpd, af, vga", err, err_size);
 }
 
 /* ---- registers ---- */
@@ -382,6 +388,14 @@ static void pcitest_note_locked(struct pcitest *t, unsigned bar, uint64_t offset
 
 /* ---- accesses ---- */
 
+/* Where the bytes of an access are; NULL: nowhere */
+static uint8_t *pcitest_bytes(struct pcitest *t, unsigned bar, uint64_t offset)
+{
+	uint8_t *bytes = bar == PCI_VGA ? t->vga : t->bar[bar].bytes;
+
+	return bytes ? bytes + offset : NULL;
+}
+
 static void pcitest_gate(struct pcitest *t, unsigned bar)
 {
 	assert(pci_decodes(t->dev, bar));
@@ -399,6 +413,7 @@ static void pcitest_read(void *state, unsigned bar, uint64_t offset, void *data,
 {
 	struct pcitest *t = state;
 	const struct pcitest_reg *r;
+	uint8_t *bytes;
 	uint64_t v;
 
 	pcitest_gate(t, bar);
@@ -408,11 +423,12 @@ static void pcitest_read(void *state, unsigned bar, uint64_t offset, void *data,
 	}
 	SCOPED_LOCK(&t->lock);
 	r = pcitest_find(t, bar, offset, width);
+	bytes = pcitest_bytes(t, bar, offset);
 	if (r) {
-		v = pcitest_reg_load(r, t->bar[bar].bytes + offset);
+		v = pcitest_reg_load(r, bytes);
 		memcpy(data, &v, width);
-	} else if (t->bar[bar].bytes) {
-		memcpy(data, t->bar[bar].bytes + offset, width);
+	} else if (bytes) {
+		memcpy(data, bytes, width);
 	}
 	pcitest_note_locked(t, bar, offset, data, width, false);
 }
@@ -421,18 +437,20 @@ static void pcitest_write(void *state, unsigned bar, uint64_t offset, const void
 {
 	struct pcitest *t = state;
 	const struct pcitest_reg *r;
+	uint8_t *bytes;
 
 	pcitest_gate(t, bar);
 	SCOPED_LOCK(&t->lock);
 	pcitest_note_locked(t, bar, offset, data, width, true);
 	r = pcitest_find(t, bar, offset, width);
+	bytes = pcitest_bytes(t, bar, offset);
 	if ((int)bar == t->log) {
 		if (offset == PCITEST_LOG_COUNT)
 			memset(t->bar[bar].bytes, 0, 4);
 	} else if (r) {
-		pcitest_reg_store(t, r, t->bar[bar].bytes + offset, pcitest_load(data, width));
-	} else if (t->bar[bar].bytes) {
-		memcpy(t->bar[bar].bytes + offset, data, width);
+		pcitest_reg_store(t, r, bytes, pcitest_load(data, width));
+	} else if (bytes) {
+		memcpy(bytes, data, width);
 	}
 }
 
@@ -444,6 +462,8 @@ static void pcitest_power_on(struct pcitest *t)
 		if (t->bar[i].bytes && (int)i != t->log)
 			madvise(t->bar[i].bytes, t->bar[i].size, MADV_DONTNEED); /* private: reads zeros from now on */
 	}
+	if (t->vga)
+		memset(t->vga, 0, PCITEST_VGA_SIZE);
 	for (unsigned i = 0; i < t->nregs; i++)
 		memcpy(t->bar[t->reg[i].bar].bytes + t->reg[i].offset, &t->reg[i].value, t->reg[i].width);
 }
@@ -477,6 +497,7 @@ static void pcitest_destroy(void *state)
 			munmap(t->bar[i].bytes, t->bar[i].size);
 	}
 	free(t->rom);
+	free(t->vga);
 	mutex_fini(&t->lock);
 	free(t);
 }
@@ -533,6 +554,10 @@ static int pcitest_take_arg(struct pcitest *t, const char *arg)
 		return pcitest_make_bar(t, &bar);
 	if ((value = model_arg(arg, "rom")) && pcitest_parse_rom(value, &rom, err, sizeof(err)) == 0)
 		return pcitest_make_rom(t, &rom);
+	if (model_arg(arg, "vga")) {
+		t->vga = calloc(1, PCITEST_VGA_SIZE);
+		return t->vga ? 0 : -ENOMEM;
+	}
 	if (!(value = model_arg(arg, "reg")))
 		return 0;
 	if (t->nregs == PCITEST_REGS)

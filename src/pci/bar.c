@@ -254,6 +254,8 @@ bool pci_decodes(struct pci_dev *d, unsigned bar)
 {
 	struct pci_priv *p = d->priv;
 
+	if (bar == PCI_VGA)
+		return p->model.vga && !atomic_load(&p->gone);
 	if (bar == PCI_ROM && p->rom.kind != PCI_ROM_BAR)
 		return !atomic_load(&p->gone);
 	if (bar > PCI_ROM || !p->bar[bar].size)
@@ -342,6 +344,15 @@ void pci_bar_access(struct pci_dev *d, unsigned bar, uint64_t offset, void *data
 		pci_msix_bar_access(d, bar, offset, data, width, write);
 	else
 		trapped_access(d, bar, offset, data, width, write);
+}
+
+void pci_vga_access(struct pci_dev *d, unsigned address, void *data, unsigned width, bool write)
+{
+	SCOPED_READ(&d->priv->access);
+	if (pci_decodes(d, PCI_VGA))
+		model_access(d, PCI_VGA, address, data, width, write);
+	else if (!write)
+		memset(data, 0xff, width);
 }
 
 int pci_bar_memory(struct pci_dev *dev, unsigned bar, uint64_t offset, void *data, size_t n, bool write)

@@ -284,6 +284,12 @@ struct pci_rom pci_rom(struct pci_dev *d);
  */
 void pci_rom_read(struct pci_dev *d, uint64_t offset, void *data, unsigned width);
 
+/**
+ * pci_vga_access - a load or store at one of a display's old addresses, with @d chosen to answer it
+ * @address: 0xa0000 to 0xbffff, or a port 0x3b0 to 0x3df; @width 1, 2 or 4. Who has nothing there reads ones.
+ */
+void pci_vga_access(struct pci_dev *d, unsigned address, void *data, unsigned width, bool write);
+
 /* ---- interrupts: one handler a function, set by the bound driver ---- */
 
 /**

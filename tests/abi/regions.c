@@ -145,6 +145,7 @@ TEST(reset_while_off_any, "20:MEM-07", "a reset leaves memory disabled as it was
 /* ---- faces that QEMU's devices have too ---- */
 
 #define LARGE  "0000:00:03.0"
+#define VGA    "0000:00:04.0"
 #define E1000E "0000:01:00.0" /* ROM; ports in BAR 2, the first 4 of which keep what is written */
 
 TEST_ON("faces", large, "20:CFG-09 20:REG-04 20:REG-05", "a BAR of 8 GiB sizes over two dwords, and is one region")
@@ -207,6 +208,28 @@ TEST_ON("faces", rom_of_any, "20:REG-12 20:REG-15 20:RW-08 20:RW-09 20:CFG-11", 
 	EXPECT_ERR(EINVAL, x_pread(s.device, &v, 4, REGION(6) + r.size));
 	EXPECT_ERR(EINVAL, x_pwrite(s.device, &v, 4, REGION(6)));
 	EXPECT(x_mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.device, REGION(6)) == MAP_FAILED);
+}
+
+TEST_ON("faces", vga_of_any, "20:REG-16 20:REG-17 20:RW-18", "a display's old addresses are a region, in three windows, and others have none")
+{
+	struct setup s = open_device(VGA);
+	struct vfio_region_info r = { .argsz = sizeof(r), .index = 8 };
+	uint8_t buf[100];
+
+	if (x_ioctl(s.device, VFIO_DEVICE_GET_REGION_INFO, &r) < 0 && test_door() == DOOR_HOST)
+		test_skip("this Linux is built without it");
+	EXPECT_EQ(0xc0000, info(s.device, 8).size);
+	EXPECT_EQ(3, info(s.device, 8).flags);
+	EXPECT_EQ(12, x_pread(s.device, buf, 100, REGION(8) + 0x3b0));
+	EXPECT_EQ(32, x_pread(s.device, buf, 100, REGION(8) + 0x3c0));
+	EXPECT_EQ(8, x_pread(s.device, buf, 100, REGION(8) + 0xbfff8));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3bc));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3e0));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x9ffff));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0xc0000));
+	s = open_device(E1000E);
+	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_GET_REGION_INFO, &r));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3c0));
 }
 
 /* ---- what arrives ---- */
@@ -441,6 +464,39 @@ TEST_ON("pcitest", rom_without_bar, "20:REG-14", "an image that firmware brought
 	s = open_device(PLAIN);
 	EXPECT_EQ(0, info(s.device, 6).size);
 	EXPECT_ERR(EINVAL, x_pread(s.device, &v, 2, REGION(6)));
+}
+
+TEST_ON("pcitest", vga, "20:REG-16 20:REG-17 20:RW-18 20:RW-07", "a display's old addresses are a region, in three windows, and others have none")
+{
+	struct setup s = open_device(DISPLAY);
+	uint8_t buf[100] = { 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88 };
+	struct vfio_region_info r = { .argsz = sizeof(r), .index = 8 };
+	struct entry e[16];
+	unsigned n;
+
+	EXPECT_EQ(0xc0000, info(s.device, 8).size);
+	EXPECT_EQ(3, info(s.device, 8).flags);
+	EXPECT_EQ(12, x_pread(s.device, buf + 8, 92, REGION(8) + 0x3b0));
+	forget(s.device);
+	EXPECT_EQ(8, x_pwrite(s.device, buf, 8, REGION(8) + 0xb8000));
+	EXPECT_EQ(8, x_pwrite(s.device, buf, 10, REGION(8) + 0xbfff8));
+	EXPECT_EQ(1, x_pwrite(s.device, buf, 1, REGION(8) + 0x3da));
+	n = arrived(s.device, e, 16);
+	EXPECT_EQ(5, n);
+	for (unsigned i = 0; i < n; i++)
+		EXPECT(e[i].bar == 7 && e[i].width == (i < 4 ? 4 : 1) && e[i].write);
+	EXPECT_EQ(0x3da, e[4].offset);
+	config_write(s.device, COMMAND, 2, 0);
+	EXPECT_EQ(0x88776655, get(s.device, 8, 0xb8004));
+	EXPECT_EQ(0x88776655, get(s.device, 8, 0xbfffc));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3bc));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3e0));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x9ffff));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0xc0000));
+	EXPECT(x_mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.device, REGION(8) + 0xa0000) == MAP_FAILED);
+	s = open_device(FACE);
+	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_GET_REGION_INFO, &r));
+	EXPECT_ERR(EINVAL, x_pread(s.device, buf, 1, REGION(8) + 0x3c0));
 }
 
 /* ---- interrupts ---- */

@@ -43,7 +43,13 @@ static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info,
 		info->size = v->config->size;
 		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 		return 0;
-	default: /* no VGA, no regions of a device's own */
+	case VFIO_PCI_VGA_REGION_INDEX:
+		if (!vfio_pci_has_vga(v))
+			return -EINVAL;
+		info->size = VFIO_PCI_VGA_SIZE;
+		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+		return 0;
+	default: /* no regions of a device's own */
 		return -EINVAL;
 	}
 }

@@ -178,6 +178,10 @@ void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
 ssize_t vfio_pci_device_read(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
 ssize_t vfio_pci_device_write(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
 
+#define VFIO_PCI_VGA_SIZE 0xc0000u
+/** vfio_pci_has_vga - a display, whose old addresses programs may use: there is a region for them */
+bool vfio_pci_has_vga(const struct vfio_pci_device *v);
+
 /* ---- rom.c ---- */
 
 /** vfio_pci_rom_region - size of the region; 0: there is no ROM, or no image in it */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pread and pwrite of a region: config space (config.c), the ROM (rom.c) and BARs. There is no VGA yet, which is no
- * region then.
+ * pread and pwrite of a region: config space (config.c), the ROM (rom.c), BARs, and the old addresses
+ * of displays.
  *
  * A transfer is moved through a bounce buffer, so that the caller's memory is touched with no lock held; in it
  * each access to the device has the largest width its alignment allows, and holds memory_lock for itself alone
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define BOUNCE 4096u
+#define CLASS_VGA 0x0300u
 #define RW_MAX ((size_t)0x7ffff000) /* what one read or write moves on Linux */
 
 /* A pass over part of a BAR. */
@@ -101,6 +102,61 @@ static ssize_t bar_rw(const struct bar_access *a, struct task *t, uva_t buf, siz
 	return (ssize_t)done;
 }
 
+/* ---- VGA ---- */
+
+bool vfio_pci_has_vga(const struct vfio_pci_device *v)
+{
+	return v->pdev->class_code >> 8 == CLASS_VGA && !v->vp->disable_vga;
+}
+
+/* The end of the window that @pos is in; 0: it is in none */
+static unsigned vga_window_end(uint64_t pos)
+{
+	if (pos >= 0xa0000 && pos < 0xc0000)
+		return 0xc0000;
+	if (pos >= 0x3b0 && pos < 0x3bc)
+		return 0x3bc;
+	return pos >= 0x3c0 && pos < 0x3e0 ? 0x3e0 : 0;
+}
+
+static void vga_bytes(struct vfio_pci_device *v, unsigned pos, uint8_t *p, size_t n, bool write)
+{
+	while (n) {
+		unsigned w = 4;
+
+		while (w > n || pos % w)
+			w /= 2;
+		pci_vga_access(v->pdev, pos, p, w, write);
+		pos += w;
+		p += w;
+		n -= w;
+	}
+}
+
+/* Memory need not be enabled: whoever gives out the old addresses sees to that. */
+static ssize_t vga_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos, bool write)
+{
+	unsigned end = vfio_pci_has_vga(v) ? vga_window_end(pos) : 0;
+	uint8_t bytes[BOUNCE];
+
+	if (!end)
+		return -EINVAL;
+	count = MIN(count, end - pos);
+	for (size_t done = 0; done < count;) {
+		size_t n = MIN(count - done, BOUNCE - (pos + done) % BOUNCE);
+
+		if (write && task_copy_in(t, bytes, buf + done, n))
+			return -EFAULT;
+		vga_bytes(v, (unsigned)(pos + done), bytes, n, write);
+		if (!write && task_copy_out(t, buf + done, bytes, n))
+			return -EFAULT;
+		done += n;
+	}
+	return (ssize_t)count;
+}
+
+/* ---- regions ---- */
+
 static ssize_t region_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos, bool write)
 {
 	uint64_t index = pos >> VFIO_PCI_OFFSET_SHIFT;
@@ -118,7 +174,7 @@ static ssize_t region_rw(struct vfio_pci_device *v, struct task *t, uva_t buf, s
 		return write ? -EINVAL : vfio_pci_rom_read(v, t, buf, count, pos);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return vfio_pci_config_rw(v, t, buf, count, pos, write);
-	return -EINVAL;
+	return index == VFIO_PCI_VGA_REGION_INDEX ? vga_rw(v, t, buf, count, pos, write) : -EINVAL;
 }
 
 static ssize_t device_rw(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos, bool write)
