@@ -244,6 +244,14 @@ unsigned pci_msi_count(struct pci_dev *d)
 	return d->priv->model.msi_vectors;
 }
 
+/* They have one address and numbers in a row, which only a table in between can spread over the processors' vectors. */
+unsigned pci_msi_available(struct pci_dev *d)
+{
+	const struct iommu_unit *unit = d->priv->unit;
+
+	return unit && unit->msi_isolated ? pci_msi_count(d) : MIN(1u, pci_msi_count(d));
+}
+
 void pci_msi_enable(struct pci_dev *d, unsigned nvec)
 {
 	struct pci_priv *p = d->priv;

@@ -299,6 +299,8 @@ void pci_vga_access(struct pci_dev *d, unsigned address, void *data, unsigned wi
  */
 void pci_irq_handler(struct pci_dev *d, const struct pci_irq_ops *ops, void *ctx);
 unsigned pci_msi_count(struct pci_dev *d);  /* 1 << MMC, 0: no capability */
+/** pci_msi_available - MSI vectors that the platform can give it at once: several need interrupt remapping */
+unsigned pci_msi_available(struct pci_dev *d);
 unsigned pci_msix_count(struct pci_dev *d); /* table size, 0: no capability */
 /** pci_msi_enable - switch the hardware capability on with @nvec vectors (a power of two), or off with 0 */
 void pci_msi_enable(struct pci_dev *d, unsigned nvec);

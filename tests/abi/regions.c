@@ -74,6 +74,8 @@ static struct msix msix_of(const char *bdf)
 
 static const char *with_msix(void)
 {
+	if (strcmp(test_machine(), "fewer") == 0)
+		test_skip("no function here has MSI-X");
 	return strcmp(test_machine(), "pcitest") == 0 ? FACE : IGB;
 }
 
@@ -96,6 +98,24 @@ TEST(msix_capability, "20:REG-06 20:REG-07 20:REG-05", "the BAR with the MSI-X t
 	EXPECT_EQ(VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, b.cap.id);
 	EXPECT_EQ(1, b.cap.version);
 	EXPECT_EQ(0, b.cap.next);
+}
+
+TEST(no_sparse, "20:REG-20", "no region of a plain device has another capability than that, so none is mappable in parts")
+{
+	struct msix m = msix_of(with_msix());
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct {
+			struct vfio_region_info r;
+			struct vfio_info_cap_header cap;
+			char rest[256];
+		} b = { .r = { .argsz = sizeof(b), .index = i } };
+
+		EXPECT_OK(x_ioctl(m.device, VFIO_DEVICE_GET_REGION_INFO, &b.r));
+		EXPECT_EQ(i == m.bar ? VFIO_REGION_INFO_FLAG_CAPS : 0, b.r.flags & VFIO_REGION_INFO_FLAG_CAPS);
+		EXPECT_EQ(i == m.bar ? VFIO_REGION_INFO_CAP_MSIX_MAPPABLE : 0, b.cap.id);
+		EXPECT_EQ(0, b.cap.next);
+	}
 }
 
 TEST(table_reads_ones, "20:RW-10 20:RW-11", "the MSI-X table reads as ones and takes no writes, all of which count")
@@ -584,4 +604,25 @@ TEST_ON("pcitest", error, "20:IRQ-39", "an uncorrectable error that the function
 	put(s.device, 0, ERROR, 1);
 	EXPECT_EQ(1, wait_count(fd));
 	close(fd);
+}
+
+TEST_ON("fewer", fewer, "20:IRQ-23", "asked for more MSI vectors than there are, SET_IRQS says how many and enables none")
+{
+	int32_t fd[2] = { eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
+	struct vfio_irq_info i = { .argsz = sizeof(i), .index = VFIO_PCI_MSI_IRQ_INDEX };
+	struct vfio_irq_set none = { sizeof(none), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 0 };
+	struct setup s;
+
+	EXPECT_OK(sys_write("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y"));
+	s = open_device("0000:00:03.0");
+	EXPECT_OK(x_ioctl(s.device, VFIO_DEVICE_GET_IRQ_INFO, &i));
+	EXPECT_EQ(16, i.count);
+	EXPECT_EQ(1, hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 0, 2, fd));
+	EXPECT_EQ(1, hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 1, 1, fd));
+	EXPECT_ERR(EINVAL, x_ioctl(s.device, VFIO_DEVICE_SET_IRQS, &none));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, fd));
+	EXPECT_ERR(EINVAL, hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 1, 1, fd));
+	EXPECT_OK(x_ioctl(s.device, VFIO_DEVICE_SET_IRQS, &none));
+	close(fd[0]);
+	close(fd[1]);
 }

@@ -79,6 +79,7 @@ static unsigned log2_up(unsigned n)
 	return bits;
 }
 
+/* Return: 0; how many there are, if fewer: then nothing is enabled; -errno */
 static int msi_enable_locked(struct vfio_pci_device *v, unsigned index, unsigned nvec)
 {
 	unsigned nslots = vfio_pci_irq_count(v, index);
@@ -87,6 +88,8 @@ static int msi_enable_locked(struct vfio_pci_device *v, unsigned index, unsigned
 
 	if (!nvec)
 		return -ERANGE;
+	if (!msix && nvec > pci_msi_available(v->pdev))
+		return (int)pci_msi_available(v->pdev);
 	slots = calloc(nslots, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
