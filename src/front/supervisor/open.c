@@ -262,6 +262,7 @@ static long open_status(struct super_call *c, const char *path, int oflags)
 
 	if (!super_call_proc(c))
 		return -ESRCH;
+	super_files_drain(c->s); /* what was closed before counts no more */
 	pid = status_of(c, path, real, sizeof(real));
 	if (!pid || (oflags & (O_ACCMODE | O_PATH | O_DIRECTORY)) || !counts_of(c->s, pid, &locked, &pinned))
 		return SUPER_CONTINUE;
