@@ -275,6 +275,21 @@ void pci_msi_enable(struct pci_dev *d, unsigned nvec)
 	put16(&p->cfg.val[p->cap_msi + PCI_MSI_FLAGS], (uint16_t)flags);
 }
 
+void pci_msi_mask(struct pci_dev *d, unsigned vector, bool masked)
+{
+	struct pci_priv *p = d->priv;
+	uint32_t bits;
+	uint8_t *at;
+	SCOPED_LOCK(&d->lock);
+
+	if (vector >= p->model.msi_vectors || !(msi_flags_locked(p) & PCI_MSI_FLAGS_MASKBIT))
+		return;
+	at = msi_mask_at(p, msi_flags_locked(p));
+	bits = get32(at);
+	put32(at, masked ? bits | 1u << vector : bits & ~(1u << vector));
+	msi_flush_locked(p);
+}
+
 bool pci_irq_fire(struct pci_dev *d, unsigned vector)
 {
 	struct pci_priv *p = d->priv;

@@ -304,6 +304,8 @@ unsigned pci_msi_available(struct pci_dev *d);
 unsigned pci_msix_count(struct pci_dev *d); /* table size, 0: no capability */
 /** pci_msi_enable - switch the hardware capability on with @nvec vectors (a power of two), or off with 0 */
 void pci_msi_enable(struct pci_dev *d, unsigned nvec);
+/** pci_msi_mask - mask or unmask one of a function that can; a pending message is delivered on unmask */
+void pci_msi_mask(struct pci_dev *d, unsigned vector, bool masked);
 /** pci_msix_enable - switch on (all vectors masked) or off */
 void pci_msix_enable(struct pci_dev *d, bool on);
 /** pci_msix_mask - mask or unmask one vector; a pending message is delivered on unmask */

@@ -532,6 +532,13 @@ static int hook(int d, unsigned index, unsigned start, unsigned count, const int
 	return x_ioctl(d, VFIO_DEVICE_SET_IRQS, &b);
 }
 
+static int disable(int d, unsigned index)
+{
+	struct vfio_irq_set h = { sizeof(h), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0 };
+
+	return x_ioctl(d, VFIO_DEVICE_SET_IRQS, &h);
+}
+
 static uint64_t count_of(int fd)
 {
 	uint64_t n = 0;
@@ -562,7 +569,7 @@ TEST_ON("pcitest", msi_grows_not, "20:IRQ-22", "MSI vectors beyond those enabled
 	close(fd[0]);
 }
 
-TEST_ON("pcitest", nobody_listens, "20:IRQ-27 20:IRQ-26", "a vector without an eventfd signals nobody; of MSI-X it is pending until it is hooked, of MSI without masks it is lost")
+TEST_ON("pcitest", nobody_listens, "20:IRQ-27 20:IRQ-26", "a vector without an eventfd signals nobody; where it can be masked it is pending until it is hooked, else lost")
 {
 	struct setup s = open_device(FACE);
 	int32_t fd[2] = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), -1 }, late = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -578,6 +585,18 @@ TEST_ON("pcitest", nobody_listens, "20:IRQ-27 20:IRQ-26", "a vector without an e
 	EXPECT_EQ(1, wait_count(late));
 	EXPECT_EQ(0, get(s.device, 0, PBA));
 	EXPECT_EQ(0, count_of(fd[0]));
+
+	/* MSI that can be masked is like MSI-X */
+	EXPECT_OK(disable(s.device, VFIO_PCI_MSIX_IRQ_INDEX));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 0, 2, fd));
+	EXPECT_EQ(0xe, config_read(s.device, cap(s.device, 5) + 16, 4));
+	put(s.device, 0, FIRE, 1);
+	EXPECT_EQ(2, config_read(s.device, cap(s.device, 5) + 20, 4));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSI_IRQ_INDEX, 1, 1, &late));
+	EXPECT_EQ(1, wait_count(late));
+	EXPECT_EQ(0, config_read(s.device, cap(s.device, 5) + 20, 4));
+	EXPECT_OK(disable(s.device, VFIO_PCI_MSI_IRQ_INDEX));
+	EXPECT_EQ(0, config_read(s.device, cap(s.device, 5) + 16, 4));
 
 	s = open_device(PLAIN);
 	config_write(s.device, COMMAND, 2, config_read(s.device, COMMAND, 2) | MASTER);

@@ -2,7 +2,8 @@
 /*
  * MSI and MSI-X: vectors, and the eventfds hooked to them (spec 20, 4.6).
  *
- * An MSI-X vector without an eventfd is masked, so that the device keeps its message pending; it is hooked
+ * A vector without an eventfd is masked, if it can be (MSI-X, MSI with mask bits), so that the device keeps its message
+ * pending; it is hooked
  * before it is unmasked and masked before it is unhooked, so no message is lost in between. Changes of the
  * hardware's table hold memory_lock for write, which keeps them apart from a reset that saves and restores it.
  * They do not depend on the user's COMMAND.
@@ -18,10 +19,11 @@ void vfio_pci_msi_message(struct vfio_pci_device *v, unsigned vector)
 
 static void vector_mask(struct vfio_pci_device *v, unsigned i, bool masked)
 {
-	if (v->irq_type != VFIO_PCI_MSIX_IRQ_INDEX)
-		return;
 	SCOPED_WRITE(&v->memory_lock);
-	pci_msix_mask(v->pdev, i, masked);
+	if (v->irq_type == VFIO_PCI_MSIX_IRQ_INDEX)
+		pci_msix_mask(v->pdev, i, masked);
+	else
+		pci_msi_mask(v->pdev, i, masked);
 }
 
 static struct event *vector_swap(struct vfio_pci_device *v, unsigned i, struct event *ev)
@@ -100,10 +102,13 @@ static int msi_enable_locked(struct vfio_pci_device *v, unsigned index, unsigned
 	v->nvectors = nvec;
 	vfio_pci_irq_type_set_locked(v, index, msix ? 0 : log2_up(nvec));
 	SCOPED_WRITE(&v->memory_lock);
-	if (msix)
+	if (msix) {
 		pci_msix_enable(v->pdev, true);
-	else
-		pci_msi_enable(v->pdev, BIT(log2_up(nvec)));
+		return 0;
+	}
+	pci_msi_enable(v->pdev, BIT(log2_up(nvec)));
+	for (unsigned i = 0; i < nslots; i++)
+		pci_msi_mask(v->pdev, i, true);
 	return 0;
 }
 
@@ -117,6 +122,8 @@ void vfio_pci_msi_disable_locked(struct vfio_pci_device *v)
 		pci_msix_enable(v->pdev, false);
 	else
 		pci_msi_enable(v->pdev, 0);
+	for (unsigned i = 0; i < pci_msi_count(v->pdev) && v->irq_type == VFIO_PCI_MSI_IRQ_INDEX; i++)
+		pci_msi_mask(v->pdev, i, false);
 	if (v->nointx)
 		pci_intx_disable(v->pdev, true);
 	rwlock_unlock(&v->memory_lock);
