@@ -38,9 +38,7 @@
 
 #define PCITEST_REGS       64
 #define PCITEST_TRAPPED    (256ull << 30)
-#define PCITEST_LOG_COUNT  0
-#define PCITEST_LOG_RESETS 4
-#define PCITEST_LOG_FIRST  16
+enum { PCITEST_LOG_COUNT = 0, PCITEST_LOG_RESETS = 4, PCITEST_LOG_FIRST = 16 }; /* offsets */
 #define PCITEST_LOG_MOST   (1u << 20) /* bytes of a log */
 #define PCITEST_ROM_BLOCK  512u
 #define PCITEST_VGA_SIZE   0xc0000u
@@ -146,11 +144,11 @@ static int pcitest_parse_rom(const char *value, struct pcitest_rom *out, char *e
 {
 	AUTO_FREE char *text = strdup(value);
 	char *rest = text, *first, *word;
-	int rc = 0;
+	int rc = text ? 0 : -ENOMEM;
 
 	*out = (struct pcitest_rom){ .kind = PCI_ROM_BAR };
-	if (!text)
-		return -ENOMEM;
+	if (rc)
+		return rc;
 	first = strsep(&rest, ",");
 	if (strcmp(first, "shadow") == 0)
 		*out = (struct pcitest_rom){ .kind = PCI_ROM_SHADOW, .size = 0x20000 };
@@ -222,15 +220,14 @@ static int pcitest_shape_pm(struct pci_model *copy, const char *value, char *err
 static int pcitest_shape_vpd(struct pci_model *copy, const char *value, char *err, size_t err_size)
 {
 	uint64_t n;
-	int rc = model_arg_number(value, &n, err, err_size);
 
-	if (rc == 0 && (n % 4 || n > 32768)) {
-		snprintf(err, err_size, "vpd=%s: a multiple of 4, up to 32K", value);
-		rc = -EINVAL;
-	}
-	if (rc == 0)
-		copy->vpd_size = (uint16_t)n;
-	return rc;
+	if (model_arg_number(value, &n, err, err_size))
+		return -EINVAL;
+	copy->vpd_size = (uint16_t)n;
+	if (n % 4 == 0 && n <= 32768)
+		return 0;
+	snprintf(err, err_size, "vpd=%s: a multiple of 4, up to 32K", value);
+	return -EINVAL;
 }
 
 static int pcitest_shape_rom(struct pci_model *copy, const char *value, char *err, size_t err_size)
