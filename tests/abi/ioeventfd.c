@@ -284,9 +284,9 @@ TEST(last_close, "20:IRQ-42", "the last close ends them")
 
 	EXPECT_OK(io(4, REGION(0) + RAISE, 1, fd));
 	EXPECT_OK(x_close(s.device));
+	s.device = EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_GET_DEVICE_FD, EDU));
 	signal_it(fd, 1);
 	EXPECT_EQ(1, count_of(fd));
-	s.device = EXPECT_OK(x_ioctl(s.group, VFIO_GROUP_GET_DEVICE_FD, EDU));
 	EXPECT_ERR(ENODEV, io(4, REGION(0) + RAISE, 1, -1));
 	close(fd);
 	close(msi);
