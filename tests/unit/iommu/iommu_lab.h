@@ -85,6 +85,25 @@ static inline struct iommu_group *lab_group(void)
 	return g;
 }
 
+/* What a domain says of an address, and that it says nothing */
+static inline void assert_at(struct iommu_domain *d, iova_t iova, phys_t phys, unsigned prot)
+{
+	phys_t p = 0;
+	unsigned got = 0;
+
+	assert_int_equal(iommu_translate(d, iova, &p, &got), 0);
+	assert_true(p == phys);
+	assert_int_equal(got, prot);
+}
+
+static inline void assert_nothing(struct iommu_domain *d, iova_t iova)
+{
+	phys_t p;
+	unsigned prot;
+
+	assert_int_equal(iommu_translate(d, iova, &p, &prot), -EFAULT);
+}
+
 /* The fault that came last; @total: how many there must be. */
 static inline struct iommu_fault lab_fault(uint64_t total)
 {

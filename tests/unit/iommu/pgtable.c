@@ -50,24 +50,6 @@ static void done(struct iommu_domain *dom)
 	iommu_dev_destroy(dev);
 }
 
-static void assert_at(struct iommu_domain *dom, iova_t iova, phys_t phys, unsigned prot)
-{
-	phys_t p = 0;
-	unsigned got = 0;
-
-	assert_int_equal(iommu_translate(dom, iova, &p, &got), 0);
-	assert_true(p == phys);
-	assert_int_equal(got, prot);
-}
-
-static void assert_nothing(struct iommu_domain *dom, iova_t iova)
-{
-	phys_t p;
-	unsigned prot;
-
-	assert_int_equal(iommu_translate(dom, iova, &p, &prot), -EFAULT);
-}
-
 static void what_is_mapped_is_found_and_what_is_unmapped_is_not(void **state)
 {
 	struct iommu_domain *dom = domain(&unit_dma);

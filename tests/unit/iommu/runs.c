@@ -35,24 +35,6 @@ static int teardown(void **state)
 	return lab_teardown(state);
 }
 
-static void assert_at(struct iommu_domain *d, iova_t iova, phys_t phys, unsigned prot)
-{
-	phys_t p = 0;
-	unsigned got = 0;
-
-	assert_int_equal(iommu_translate(d, iova, &p, &got), 0);
-	assert_true(p == phys);
-	assert_int_equal(got, prot);
-}
-
-static void assert_nothing(struct iommu_domain *d, iova_t iova)
-{
-	phys_t p;
-	unsigned prot;
-
-	assert_int_equal(iommu_translate(d, iova, &p, &prot), -EFAULT);
-}
-
 /* ---- which leaves there are, as dirty tracking shows them ---- */
 
 struct leaves {
