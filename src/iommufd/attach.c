@@ -109,9 +109,11 @@ static bool suits_slot(const struct iommufd_hwpt *hwpt, struct iommufd_group *ig
 /* Does its driver want it, and can it ask for pages, where somebody waits to be asked? */
 static int check_hardware(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
 {
+	const struct iommufd_hw *hw = iommufd_hw_of(idev); /* not the HWPT's: a device without IOMMU takes any */
+
 	if (hwpt->fault && !(iommufd_device_translated(idev) && iommu_dev_requests(idev->iommu)))
 		return -ENODEV;
-	return hwpt->hw->attach ? hwpt->hw->attach(idev, pasid, hwpt) : 0;
+	return hw->attach ? hw->attach(idev, pasid, hwpt) : 0;
 }
 
 /* The whole group; one without IOMMU has nothing to be told. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Devices without an IOMMU: their HWPT is of a kind of its own, and physical addresses are told to who may do anything. */
-#include "iommufd_lab.h"
+#include "mock_lab.h"
 
 static long get_pa(uint32_t ioas, iova_t iova, uint64_t *length, uint64_t *phys)
 {
@@ -72,10 +72,33 @@ static void IFD_186_IFD_187_IFD_188_without_iommu(void **state)
 	lab.caller.t.ops = &lab_ops;
 }
 
+/* It takes any HWPT, and no driver of an IOMMU is asked about it: not even the mock's, which knows PASID 1024. */
+static void the_driver_of_an_hwpt_is_not_asked(void **state)
+{
+	struct iommu_dev *d = lab_dev("a", NULL, NULL);
+	uint32_t ioas = lab_ioas(), id, pt;
+	struct mock m = mock_make(ioas, MOCK_FLAGS_DEVICE_PASID);
+	struct iommu_hwpt_alloc a = { .size = sizeof(a), .flags = IOMMU_HWPT_ALLOC_PASID, .dev_id = m.dev, .pt_id = ioas };
+	struct iommufd_device *idev;
+
+	assert_int_equal(lab_ioctl(IOMMU_HWPT_ALLOC, &a), 0);
+	assert_int_equal(iommufd_device_bind_noiommu(lab.ctx, d, &idev, &id), 0);
+	for (int i = 0; i < 2; i++) {
+		pt = a.out_hwpt_id;
+		assert_int_equal(iommufd_device_attach(idev, IOMMU_TEST_PASID_RESERVED, &pt), 0);
+		pt = a.out_hwpt_id;
+		assert_int_equal(iommufd_device_replace(idev, IOMMU_TEST_PASID_RESERVED, &pt), 0);
+		iommufd_device_detach(idev, IOMMU_TEST_PASID_RESERVED);
+	}
+	lab_unbind(idev);
+	iommu_dev_destroy(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(IFD_186_IFD_187_IFD_188_without_iommu),
+		cmocka_unit_test_setup_teardown(the_driver_of_an_hwpt_is_not_asked, mock_setup, mock_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
