@@ -137,7 +137,7 @@ enum machine_version {
 
 struct machine_kernel {
 	enum machine_version version;
-	enum machine_choice type1, noiommu, dma_ownership; /* built in; default: as the version has it */
+	enum machine_choice type1, noiommu, dma_ownership, dynamic_msix; /* built in; default: as the version has it */
 	enum machine_choice iommufd_test; /* the test interface; default: no */
 };
 

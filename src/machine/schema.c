@@ -63,6 +63,7 @@ static const struct cyaml_schema_field kernel_fields[] = {
 	CHOICE("type1", struct machine_kernel, type1),
 	CHOICE("noiommu", struct machine_kernel, noiommu),
 	CHOICE("dma_ownership", struct machine_kernel, dma_ownership),
+	CHOICE("dynamic_msix", struct machine_kernel, dynamic_msix),
 	CHOICE("iommufd_test", struct machine_kernel, iommufd_test),
 	CYAML_FIELD_END,
 };

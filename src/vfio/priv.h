@@ -71,11 +71,6 @@ struct vfio {
 	bool ram;                    /* [l] programs can have physical addresses: a device without IOMMU has come */
 };
 
-static inline bool vfio_has(const struct vfio *vfio, enum vfio_without what)
-{
-	return !(vfio->without & what);
-}
-
 /** vfio_tell_refused - to who watches; no lock held. @holder: NULL: unknown */
 void vfio_tell_refused(struct vfio *vfio, unsigned group_id, struct task *t, enum vfio_refusal what, int error,
 		       const struct vfio_user *holder);

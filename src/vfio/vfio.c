@@ -263,6 +263,11 @@ void vfio_tell_refused(struct vfio *vfio, unsigned group_id, struct task *t, enu
 		vfio->refused(vfio->refused_ctx, group_id, t, what, error, holder);
 }
 
+bool vfio_has(const struct vfio *vfio, enum vfio_without what)
+{
+	return !(vfio->without & what);
+}
+
 struct event_loop *vfio_loop(struct vfio *vfio)
 {
 	return vfio->loop;

@@ -26,9 +26,10 @@ enum vfio_without {
 	VFIO_WITHOUT_UNMAP_ALL = BIT(4),    /* (5.12) */
 	VFIO_WITHOUT_UPDATE_VADDR = BIT(5), /* (5.12) */
 	VFIO_WITHOUT_DMA_OWNER = BIT(6),    /* who owns a group's DMA is looked at late: spec 10, 2.8 (5.19) */
-	VFIO_WITHOUT_IOMMUFD = BIT(7),      /* CONFIG_IOMMUFD (6.2); for the layers to come, as the next */
+	VFIO_WITHOUT_IOMMUFD = BIT(7),      /* CONFIG_IOMMUFD (6.2) */
 	VFIO_WITHOUT_CDEV = BIT(8),         /* CONFIG_VFIO_DEVICE_CDEV (6.6) */
 	VFIO_WITHOUT_DEBUGFS = BIT(9),      /* CONFIG_VFIO_DEBUGFS (6.8) */
+	VFIO_WITHOUT_DYNAMIC_MSIX = BIT(10), /* MSI-X vectors beyond those asked for at first (6.5) */
 };
 
 /* Kernel parameters, from the machine file. Changed at run time through /sys/module. */
@@ -44,6 +45,7 @@ int vfio_create(struct tree *tree, struct mem *mem, struct iommu *iommu, struct 
 		const struct vfio_params *params, struct vfio **out);
 void vfio_destroy(struct vfio *vfio);
 struct event_loop *vfio_loop(struct vfio *vfio);
+bool vfio_has(const struct vfio *vfio, enum vfio_without what);
 
 struct attr;
 

@@ -3,7 +3,7 @@
  * What a program sees of an old kernel: spec 10, 2.8, and a type1 without what came later (docs/KERNELS.md).
  * The machine: tests/machines/profile_old.yaml.
  */
-#include "abi.h"
+#include "face.h"
 
 #define RW (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 
@@ -99,4 +99,29 @@ TEST(old_becomes_viable, "10:OWN-32", "once the host lets go, the group is viabl
 	edu_dma(bar, 0x10000, 0x40000, 4096, 0);
 	edu_dma(bar, 0x40000, 0x11000, 4096, 1);
 	EXPECT_EQ(42, p[4096]);
+}
+
+TEST(old_msix, "20:IRQ-21", "MSI-X vectors are those that were enabled first: the others cannot be hooked, and can be unhooked")
+{
+	struct vfio_irq_info i = { .argsz = sizeof(i), .index = VFIO_PCI_MSIX_IRQ_INDEX };
+	int32_t fd[4], off = -1;
+	struct setup s;
+
+	bind_vfio(NVME_MATE);
+	bind_vfio(EDU_SHARED);
+	s = open_device(NVME_MATE);
+	EXPECT_OK(x_ioctl(s.device, VFIO_DEVICE_GET_IRQ_INFO, &i));
+	EXPECT_EQ(4, i.count);
+	EXPECT_EQ(VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE, i.flags);
+	for (int k = 0; k < 4; k++)
+		fd[k] = eventfd(0, EFD_NONBLOCK);
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, fd));
+	EXPECT_ERR(EINVAL, hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 2, 1, fd + 2));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 2, 1, &off));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 1, 1, &off));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 1, 1, fd + 1));
+	EXPECT_OK(disable(s.device, VFIO_PCI_MSIX_IRQ_INDEX));
+	EXPECT_OK(hook(s.device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 4, fd));
+	for (int k = 0; k < 4; k++)
+		close(fd[k]);
 }

@@ -101,7 +101,7 @@ long vfio_pci_get_irq_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
 	info.flags = VFIO_IRQ_INFO_EVENTFD;
 	if (info.index == VFIO_PCI_INTX_IRQ_INDEX)
 		info.flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else if (info.index != VFIO_PCI_MSIX_IRQ_INDEX) /* MSI-X vectors come and go while it is on */
+	else if (info.index != VFIO_PCI_MSIX_IRQ_INDEX || !vfio_pci_msix_dynamic(v))
 		info.flags |= VFIO_IRQ_INFO_NORESIZE;
 	info.count = vfio_pci_irq_count(v, info.index);
 	return task_copy_out(t, arg, &info, sizeof(info));

@@ -42,13 +42,17 @@ static void vector_unhook(struct vfio_pci_device *v, unsigned i)
 	event_put(vector_swap(v, i, NULL));
 }
 
+bool vfio_pci_msix_dynamic(const struct vfio_pci_device *v)
+{
+	return vfio_has(v->vp->vfio, VFIO_WITHOUT_DYNAMIC_MSIX);
+}
+
 static int vector_hook(struct vfio_pci_device *v, unsigned i, const struct vfio_pci_irq_fd *f)
 {
 	vector_unhook(v, i);
 	if (f->fd < 0)
 		return 0;
-	/* MSI-X vectors are allocated as they are hooked; those of MSI only all together. */
-	if (i >= v->nvectors && v->irq_type == VFIO_PCI_MSI_IRQ_INDEX)
+	if (i >= v->nvectors && !(v->irq_type == VFIO_PCI_MSIX_IRQ_INDEX && vfio_pci_msix_dynamic(v)))
 		return -EINVAL;
 	if (f->rc)
 		return f->rc;

@@ -235,6 +235,8 @@ struct vfio_pci_irq_fd {
 /** vfio_pci_irq_type_set_locked - change the active index; igate held */
 void vfio_pci_irq_type_set_locked(struct vfio_pci_device *v, unsigned type, unsigned msi_qmax);
 
+/** vfio_pci_msix_dynamic - are vectors allocated as they are hooked? Else all together, as those of MSI (spec 20, 4.6) */
+bool vfio_pci_msix_dynamic(const struct vfio_pci_device *v);
 int vfio_pci_msi_set_locked(struct vfio_pci_device *v, const struct vfio_pci_irq_set *s);
 void vfio_pci_msi_disable_locked(struct vfio_pci_device *v);
 /** vfio_pci_msi_message - a message arrived; called under PCI's locks */
