@@ -87,6 +87,10 @@ static const struct machine_builtin_driver drivers[] = {
 	  .what = "gives functions to programs",
 	  .managed = true,
 	  .probe = MACHINE_PROBE_ELSEWHERE },
+	{ .name = "pcitest-vfio-pci",
+	  .what = "the same for a pcitest, but for a part of it",
+	  .managed = true,
+	  .probe = MACHINE_PROBE_ELSEWHERE },
 };
 
 const struct machine_builtin_driver *machine_builtin_drivers(unsigned i)
@@ -121,6 +125,7 @@ const char *const machine_builtin_roots[] = {
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
 	"/sys/module/iommufd",
+	"/sys/module/pcitest_vfio_pci",
 	"/sys/module/vfio",
 	"/sys/module/vfio-pci",
 	"/sys/module/vfio_iommu_type1",

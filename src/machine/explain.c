@@ -11,7 +11,7 @@
 
 bool explain_is_vfio(const struct machine_look *l)
 {
-	return l->driver && strcmp(l->driver->name, "vfio-pci") == 0;
+	return l->driver && vfio_pci_is(l->driver);
 }
 
 /* ---- who stands in the way ---- */
@@ -55,7 +55,7 @@ static void tell_harmless(struct explain *e, const struct machine_look *l)
 	if (!l->driver)
 		fprintf(e->out, "  %s has no driver: that is fine.\n", name);
 	else if (explain_is_vfio(l))
-		fprintf(e->out, "  %s is bound to vfio-pci: that is fine, it is for users.\n", name);
+		fprintf(e->out, "  %s is bound to %s: that is fine, it is for users.\n", name, l->driver->name);
 	else if (strcmp(l->driver->name, "pci-stub") == 0)
 		fprintf(e->out, "  %s is bound to pci-stub: that is fine, it leaves the function alone.\n", name);
 	else if (l->driver->uses_dma || l->driver->maps_mmio)

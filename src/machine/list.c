@@ -107,7 +107,7 @@ static void put_line(struct machine *m, const struct machine_look *l, unsigned c
 		fprintf(out, "%s%s", l->driver->name, l->driver->uses_dma ? " (does DMA)" : "");
 	if (machine_blocks(l))
 		fprintf(out, "   <- keeps group %u from users", l->group_id);
-	else if (l->driver && strcmp(l->driver->name, "vfio-pci") == 0 && l->group &&
+	else if (l->driver && vfio_pci_is(l->driver) && l->group &&
 		 vfio_user_of(m->vfio, l->group_id, &user) && user.group_open)
 		fprintf(out, "   %s (pid %d) via %s", user.comm, (int)user.pid, user.node);
 	fputc('\n', out);

@@ -109,7 +109,7 @@ static void driver_refused(void *ctx, struct dev *dev, struct drv *drv, int erro
 	if (out) {
 		fprintf(out, "%s is refused to driver %s (%s)\n", dev->name, drv->name, name ? name : "an error");
 		if (probed) {
-			said = strcmp(drv->name, "vfio-pci") == 0 && explain_vfio_refuses(m, d, out);
+			said = vfio_pci_is(drv) && explain_vfio_refuses(m, d, out);
 		} else if (g && vfio_user_of(m->vfio, iommu_group_id(g), &user)) {
 			said = true;
 			fprintf(out, "  its group %u is in use, and no DMA of the kernel may go on in "

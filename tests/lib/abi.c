@@ -152,9 +152,10 @@ void unbind(const char *bdf)
 
 void bind_vfio(const char *bdf)
 {
+	const char *now = driver_of(bdf), *vfio = now ? strstr(now, "vfio-pci") : NULL;
 	char path[128];
 
-	if (bound_to(bdf, "vfio-pci"))
+	if (vfio && !vfio[strlen("vfio-pci")])
 		return;
 	unbind(bdf);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);

@@ -124,7 +124,7 @@ _Noreturn void test_skip(const char *fmt, ...) __attribute__((format(printf, 1, 
 ssize_t sys_write(const char *path, const char *text);
 /* Text of a sysfs file into a static buffer, newline cut; NULL on failure */
 const char *sys_read(const char *path);
-/* Bind a function to vfio-pci by driver_override, whatever it was bound to; once per program is enough */
+/* Bind a function to vfio-pci by driver_override, whatever it was bound to, but to a variant; once per program is enough */
 void bind_vfio(const char *bdf);
 /* Unbind it, drop the override, let the host's driver take it again */
 void bind_host(const char *bdf);

@@ -185,8 +185,10 @@ int vfio_pci_device_open(struct vfio_device *vdev)
 	if (rc)
 		return rc;
 	msix_geometry(v);
-	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++)
+	for (unsigned i = 0; i < VFIO_PCI_NBARS; i++) {
+		v->bar_size[i] = v->variant->bar_size ? v->variant->bar_size(v, i) : pci_bar(v->pdev, i)->size;
 		v->bar_mmap[i] = vfio_pci_bar_mappable(v, i);
+	}
 	rwlock_write(&v->memory_lock);
 	v->power = pci_power(v->pdev);
 	v->mem_bit = v->config->bytes[PCI_COMMAND] & PCI_COMMAND_MEMORY;

@@ -77,7 +77,7 @@ static int ranges_length(const struct vfio_region_dma_range *r, unsigned n, uint
 	return *length >> 63 ? -EINVAL : 0;
 }
 
-static int ranges_inside(const struct vfio_region_dma_range *r, unsigned n, const struct pci_bar *bar)
+static int ranges_inside(const struct vfio_region_dma_range *r, unsigned n, const struct pci_bar *bar, uint64_t size)
 {
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t start, end;
@@ -85,7 +85,7 @@ static int ranges_inside(const struct vfio_region_dma_range *r, unsigned n, cons
 		if (__builtin_add_overflow(bar->address, r[i].offset, &start) ||
 		    __builtin_add_overflow(start, r[i].length, &end))
 			return -EOVERFLOW;
-		if (end > bar->address + bar->size)
+		if (end > bar->address + size)
 			return -EINVAL;
 	}
 	return 0;
@@ -102,7 +102,7 @@ static int ranges_create(struct vfio_pci_device *v, const struct vfio_device_fea
 		return rc;
 	if (!vfio_pci_bar_is_memory(bar))
 		return -EINVAL;
-	rc = ranges_inside(r, h->nr_ranges, bar);
+	rc = ranges_inside(r, h->nr_ranges, bar, v->bar_size[h->region_index]);
 	if (rc)
 		return rc;
 	return mem_dmabuf_create(h->nr_ranges == 1 ? bar->address + r->offset : MEM_DMABUF_PIECES, length,
@@ -161,7 +161,7 @@ long vfio_pci_dmabuf_feature(struct vfio_pci_device *v, struct task *t, uint32_t
 		return -EFAULT;
 	if (!h.nr_ranges || h.flags)
 		return -EINVAL;
-	if (h.region_index >= VFIO_PCI_NBARS || !pci_bar(v->pdev, h.region_index)->size)
+	if (h.region_index >= VFIO_PCI_NBARS || !v->bar_size[h.region_index])
 		return -ENODEV;
 	return export(v, t, &h, data + sizeof(h));
 }

@@ -96,6 +96,11 @@ static const struct attr latched[] = {
 	ATTR_END,
 };
 
+static struct drv *plain_drv(struct vfio_pci *vp)
+{
+	return &vp->driver[0].drv;
+}
+
 /* The ids= parameter: each is added as by new_id; bad ones are skipped (spec 20, 1.1). */
 static void ids_add(struct vfio_pci *vp, const char *ids)
 {
@@ -115,7 +120,7 @@ static void ids_add(struct vfio_pci *vp, const char *ids)
 			continue;
 		}
 		snprintf(line, sizeof(line), "%x %x %x %x %x %x", vendor, device, subvendor, subdevice, class, mask);
-		rc = drv_new_id(&vp->drv, line);
+		rc = drv_new_id(plain_drv(vp), line);
 		if (rc)
 			log_msg(vp->log, LOG_WARN, "vfio_pci: failed to add dynamic id %s (%d)", id, rc);
 		else
@@ -298,13 +303,15 @@ bool vfio_pci_denied(struct vfio_pci *vp, const struct pci_dev *d)
 	return is_denied(d) && !vp->disable_denylist;
 }
 
-static struct vfio_pci_device *device_create(struct vfio_pci *vp, struct pci_dev *d)
+static struct vfio_pci_device *device_create(const struct vfio_pci_driver *driver, struct pci_dev *d)
 {
 	struct vfio_pci_device *v = calloc(1, sizeof(*v));
+	struct vfio_pci *vp = driver->vp;
 
 	if (!v)
 		return NULL;
 	v->vp = vp;
+	v->variant = driver->variant;
 	v->pdev = d;
 	v->vdev.ops = &vfio_pci_device_ops;
 	v->vdev.dev = &d->dev;
@@ -336,7 +343,8 @@ static void device_destroy(struct vfio_pci_device *v)
 
 static int driver_probe(struct drv *drv, struct dev *dev)
 {
-	struct vfio_pci *vp = drv->priv;
+	struct vfio_pci_driver *driver = container_of(drv, struct vfio_pci_driver, drv);
+	struct vfio_pci *vp = driver->vp;
 	struct pci_dev *d = pci_dev_of(dev);
 	struct vfio_pci_device *v;
 	int rc;
@@ -349,7 +357,7 @@ static int driver_probe(struct drv *drv, struct dev *dev)
 		return -EINVAL;
 	if (pci_vfs(d))
 		return -EBUSY;
-	v = device_create(vp, d);
+	v = device_create(driver, d);
 	if (!v)
 		return -ENOMEM;
 	rc = set_join(v);
@@ -382,7 +390,7 @@ static void driver_remove(struct drv *drv, struct dev *dev)
 
 static int driver_split(struct drv *drv, struct dev *dev, unsigned n)
 {
-	struct vfio_pci *vp = drv->priv;
+	const struct vfio_pci *vp = container_of(drv, struct vfio_pci_driver, drv)->vp;
 
 	return vp->enable_sriov ? vfio_pci_split(dev->driver_data, n) : -ENOENT;
 }
@@ -401,6 +409,73 @@ static const struct drv_id driver_ids[] = {
 	{ .vendor = 0 },
 };
 
+bool vfio_pci_is(const struct drv *drv)
+{
+	return drv->ops == &driver_ops;
+}
+
+/* ---- the drivers ---- */
+
+static const struct vfio_pci_variant plain = {
+	.name = "vfio-pci", .what = "gives the function to a program", .ids = driver_ids,
+};
+
+/* vfio-pci first: whoever looks for "a driver of vfio" wants that one. */
+static const struct vfio_pci_variant *const variants[] = { &plain, &vfio_pci_pcitest };
+static_assert(ARRAY_SIZE(variants) == VFIO_PCI_DRIVERS);
+
+/* "/sys/module/vfio_pci" */
+static void module_path(const struct vfio_pci_variant *variant, char path[64])
+{
+	int n = snprintf(path, 64, "/sys/module/%s", variant->name);
+
+	for (int i = 0; i < n; i++)
+		path[i] = path[i] == '-' ? '_' : path[i];
+}
+
+/* The driver's directory goes with the driver, and the link of it. */
+static int driver_links(struct tree *tree, const struct vfio_pci_variant *variant)
+{
+	char module[64], link[128], dir[96];
+	int rc;
+
+	module_path(variant, module);
+	snprintf(dir, sizeof(dir), "%s/drivers", module);
+	snprintf(link, sizeof(link), "%s/pci:%s", dir, variant->name);
+	rc = tree_dir(tree, dir);
+	snprintf(dir, sizeof(dir), "/sys/bus/pci/drivers/%s", variant->name);
+	if (!rc)
+		rc = tree_link(tree, link, dir);
+	snprintf(link, sizeof(link), "%s/module", dir);
+	return rc ? rc : tree_link(tree, link, module);
+}
+
+static int driver_register(struct vfio_pci *vp, struct vfio_pci_driver *d, const struct vfio_pci_variant *variant)
+{
+	int rc;
+
+	*d = (struct vfio_pci_driver){ .vp = vp, .variant = variant };
+	d->drv = (struct drv){
+		.name = variant->name, .ops = &driver_ops, .ids = variant->ids, .managed = true, .what = variant->what,
+	};
+	rc = drv_register(vp->bus, &d->drv);
+	if (rc)
+		return rc;
+	d->registered = true;
+	return driver_links(bus_tree(vp->bus), variant);
+}
+
+static void driver_unregister(struct vfio_pci_driver *d)
+{
+	char module[64];
+
+	if (!d->registered)
+		return;
+	module_path(d->variant, module);
+	tree_remove(bus_tree(d->vp->bus), module);
+	drv_unregister(&d->drv);
+}
+
 /* ---- life ---- */
 
 static int module_tree_init(struct vfio_pci *vp)
@@ -408,30 +483,9 @@ static int module_tree_init(struct vfio_pci *vp)
 	struct tree *tree = bus_tree(vp->bus);
 	int rc = tree_dir(tree, MODULE_CORE);
 
-	if (rc == 0)
+	if (!rc)
 		rc = tree_dir(tree, MODULE_DASH);
-
-	if (!rc)
-		rc = tree_attrs(tree, MODULE "/parameters", parameters, vp);
-	if (!rc)
-		rc = tree_dir(tree, MODULE "/drivers");
-	return rc;
-}
-
-static void module_tree_fini(struct vfio_pci *vp)
-{
-	tree_remove(bus_tree(vp->bus), MODULE);
-	tree_remove(bus_tree(vp->bus), MODULE_CORE);
-	tree_remove(bus_tree(vp->bus), MODULE_DASH);
-}
-
-/* The driver's directory goes with the driver, and this link of it. */
-static int module_links(struct vfio_pci *vp)
-{
-	struct tree *tree = bus_tree(vp->bus);
-	int rc = tree_link(tree, MODULE "/drivers/pci:vfio-pci", "/sys/bus/pci/drivers/vfio-pci");
-
-	return rc ? rc : tree_link(tree, "/sys/bus/pci/drivers/vfio-pci/module", MODULE);
+	return rc ? rc : tree_attrs(tree, MODULE "/parameters", parameters, vp);
 }
 
 int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const struct vfio_pci_params *params,
@@ -454,38 +508,27 @@ int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const s
 	vp->disable_vga = params->disable_vga;
 	mutex_init(&vp->lock, RANK_VFIO_PCI);
 	LIST_INIT(&vp->pfs);
-	vp->drv = (struct drv){
-		.name = "vfio-pci", .ops = &driver_ops, .ids = driver_ids, .managed = true, .priv = vp,
-		.what = "gives the function to a program",
-	};
 	rc = module_tree_init(vp);
-	if (rc)
-		goto err_tree;
-	rc = drv_register(bus, &vp->drv);
-	if (rc)
-		goto err_tree;
-	rc = module_links(vp);
-	if (rc)
-		goto err_register;
+	for (unsigned i = 0; !rc && i < VFIO_PCI_DRIVERS; i++)
+		rc = driver_register(vp, &vp->driver[i], variants[i]);
+	if (rc) {
+		vfio_pci_destroy(vp);
+		return rc;
+	}
 	ids_add(vp, params->ids);
 	*out = vp;
 	return 0;
-
-err_register:
-	drv_unregister(&vp->drv);
-err_tree:
-	module_tree_fini(vp);
-	mutex_fini(&vp->lock);
-	free(vp);
-	return rc;
 }
 
 void vfio_pci_destroy(struct vfio_pci *vp)
 {
 	if (!vp)
 		return;
-	module_tree_fini(vp);
-	drv_unregister(&vp->drv);
+	tree_remove(bus_tree(vp->bus), MODULE);
+	tree_remove(bus_tree(vp->bus), MODULE_CORE);
+	tree_remove(bus_tree(vp->bus), MODULE_DASH);
+	for (unsigned i = VFIO_PCI_DRIVERS; i > 0; i--)
+		driver_unregister(&vp->driver[i - 1]);
 	mutex_fini(&vp->lock);
 	free(vp);
 }

@@ -10,12 +10,36 @@ long vfio_pci_get_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
 	if (rc)
 		return rc;
 	info.flags = VFIO_DEVICE_FLAGS_PCI | (v->reset_works ? VFIO_DEVICE_FLAGS_RESET : 0);
-	info.num_regions = VFIO_PCI_NUM_REGIONS;
+	info.num_regions = VFIO_PCI_NUM_REGIONS + v->variant->nregions;
 	info.num_irqs = VFIO_PCI_NUM_IRQS;
 	return task_copy_out(t, arg, &info, MIN(info.argsz, sizeof(info)));
 }
 
 /* ---- regions ---- */
+
+const struct vfio_pci_region *vfio_pci_own_region(const struct vfio_pci_device *v, unsigned index)
+{
+	unsigned i = index - VFIO_PCI_NUM_REGIONS;
+
+	return index >= VFIO_PCI_NUM_REGIONS && i < v->variant->nregions ? &v->variant->regions[i] : NULL;
+}
+
+static int own_region_fill(struct vfio_pci_device *v, struct vfio_region_info *info, struct vfio_caps *caps)
+{
+	const struct vfio_pci_region *r = vfio_pci_own_region(v, info->index);
+	struct vfio_region_info_cap_type *cap;
+
+	if (!r)
+		return -EINVAL;
+	info->size = r->size(v);
+	info->flags = r->flags;
+	cap = vfio_caps_add(caps, VFIO_REGION_INFO_CAP_TYPE, 1, sizeof(*cap));
+	if (!cap)
+		return -ENOMEM;
+	cap->type = r->type;
+	cap->subtype = r->subtype;
+	return 0;
+}
 
 static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info, struct vfio_caps *caps)
 {
@@ -24,7 +48,7 @@ static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info,
 	info->flags = 0;
 	switch (info->index) {
 	case VFIO_PCI_BAR0_REGION_INDEX ... VFIO_PCI_BAR5_REGION_INDEX:
-		info->size = pci_bar(v->pdev, info->index)->size;
+		info->size = v->bar_size[info->index];
 		if (!info->size)
 			return 0;
 		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -49,8 +73,8 @@ static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info,
 		info->size = VFIO_PCI_VGA_SIZE;
 		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 		return 0;
-	default: /* no regions of a device's own */
-		return -EINVAL;
+	default:
+		return own_region_fill(v, info, caps);
 	}
 }
 

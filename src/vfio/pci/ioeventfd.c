@@ -99,19 +99,17 @@ static int ioeventfd_parse(struct vfio_pci_device *v, const struct vfio_device_i
 {
 	uint32_t width = io->flags & VFIO_DEVICE_IOEVENTFD_SIZE_MASK;
 	uint64_t index = io->offset >> VFIO_PCI_OFFSET_SHIFT;
-	const struct pci_bar *bar;
 
 	/* The flag of each width is the width itself. */
 	if (io->flags & ~VFIO_DEVICE_IOEVENTFD_SIZE_MASK || !width || width & (width - 1) || io->fd < -1)
 		return -EINVAL;
 	if (index >= VFIO_PCI_NBARS)
 		return -EINVAL;
-	bar = pci_bar(v->pdev, (unsigned)index);
 	*e = (struct vfio_pci_ioeventfd){
 		.v = v, .bar = (unsigned)index, .width = width, .pos = io->offset & VFIO_PCI_OFFSET_MASK,
 		.data = io->data,
 	};
-	if (e->pos + width > bar->size)
+	if (e->pos + width > v->bar_size[index])
 		return -EINVAL;
 	if (index == v->msix_bar && e->pos < v->msix_end && e->pos + width > v->msix_start)
 		return -EINVAL;

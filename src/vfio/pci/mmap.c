@@ -64,7 +64,7 @@ int vfio_pci_device_mmap(struct vfio_device *vdev, struct task *t, const struct 
 		return -EINVAL;
 	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
 		return -EINVAL;
-	size = ALIGN_UP(pci_bar(v->pdev, (unsigned)index)->size, UVFIO_PAGE_SIZE);
+	size = ALIGN_UP(v->bar_size[index], UVFIO_PAGE_SIZE);
 	if (!m->length || m->length > size || pos > size - ALIGN_UP(m->length, UVFIO_PAGE_SIZE))
 		return -EINVAL;
 	return 0;
@@ -98,11 +98,11 @@ void vfio_pci_device_page(struct vfio_device *vdev, uint64_t offset, struct file
 	if (index >= VFIO_PCI_NBARS || !v->bar_mmap[index])
 		return;
 	bar = pci_bar(v->pdev, (unsigned)index);
-	if (pos >= bar->size)
+	if (pos >= v->bar_size[index])
 		return;
 	msix = page_is_msix(v, (unsigned)index, pos);
 	out->kind = bar->shm && !msix ? FILE_PAGE_PLAIN : FILE_PAGE_TRAP;
-	end = ALIGN_UP(bar->size, UVFIO_PAGE_SIZE);
+	end = ALIGN_UP(v->bar_size[index], UVFIO_PAGE_SIZE);
 	if (bar->shm && msix) {
 		end = pos + UVFIO_PAGE_SIZE;
 	} else if (bar->shm) {
@@ -145,7 +145,7 @@ static int locate(struct vfio_pci_device *v, uint64_t offset, unsigned *index, u
 		return -EFAULT;
 	*index = (unsigned)region;
 	*pos = offset & VFIO_PCI_OFFSET_MASK;
-	return *pos < ALIGN_UP(pci_bar(v->pdev, *index)->size, UVFIO_PAGE_SIZE) ? 0 : -EFAULT;
+	return *pos < ALIGN_UP(v->bar_size[*index], UVFIO_PAGE_SIZE) ? 0 : -EFAULT;
 }
 
 int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write)
@@ -198,6 +198,6 @@ int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t
 	if (!vfio_pci_memory_enabled_locked(v) || v->low_power)
 		return -EFAULT;
 	*phys = bar->address + pos;
-	*length = ALIGN_UP(bar->size, UVFIO_PAGE_SIZE) - pos;
+	*length = ALIGN_UP(v->bar_size[index], UVFIO_PAGE_SIZE) - pos;
 	return 0;
 }

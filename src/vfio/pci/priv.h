@@ -22,6 +22,7 @@
 #define VFIO_PCI_OFFSET_SHIFT 40
 #define VFIO_PCI_OFFSET_MASK  (BIT64(VFIO_PCI_OFFSET_SHIFT) - 1)
 #define VFIO_PCI_NBARS        6
+#define VFIO_PCI_DRIVERS      2
 #define VFIO_PCI_TOKEN        16 /* bytes of a UUID */
 #define VFIO_PCI_NO_IRQ       VFIO_PCI_NUM_IRQS /* irq_type: none of INTx, MSI, MSI-X is active */
 #define VFIO_PCI_COMMAND_BARS (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)
@@ -36,14 +37,44 @@ struct vfio_pci_set {
 	TAILQ_HEAD(, vfio_pci_device) members; /* [vp->lock] */
 };
 
-/* The driver. [I] immutable after create   [l] lock   [a] atomic */
+/* A region that a variant adds (spec 20, 1.6). Its operations are called with no lock held. */
+struct vfio_pci_region {
+	uint32_t type, subtype;
+	uint32_t flags;          /* VFIO_REGION_INFO_FLAG_READ, _WRITE */
+	uint64_t (*size)(struct vfio_pci_device *v);
+	/* [@pos, +@count) is inside, @count at most a page. 0; -errno */
+	int (*rw)(struct vfio_pci_device *v, uint64_t pos, void *data, size_t count, bool write);
+};
+
+/* A driver for certain functions: vfio-pci, but for what is said here ("variant driver"). */
+struct vfio_pci_variant {
+	const char *name;        /* of the driver; its module has underscores for dashes */
+	const char *what;        /* a few words for people */
+	const struct drv_id *ids;
+	/* How much of a BAR programs may reach: whole pages; at open. NULL: all */
+	uint64_t (*bar_size)(struct vfio_pci_device *v, unsigned bar);
+	const struct vfio_pci_region *regions; /* behind the nine that all have; may be NULL */
+	unsigned nregions;
+};
+
+extern const struct vfio_pci_variant vfio_pci_pcitest;
+
+/* One driver of the bus. */
+struct vfio_pci_driver {
+	struct drv drv;
+	struct vfio_pci *vp;     /* [I] */
+	const struct vfio_pci_variant *variant; /* [I] */
+	bool registered;         /* [I] */
+};
+
+/* The drivers. [I] immutable after create   [l] lock   [a] atomic */
 struct vfio_pci {
 	struct vfio *vfio;       /* [I] and the next four, borrowed */
 	struct pci *pci;
 	struct bus *bus;
 	struct log *log;
 	struct event_loop *loop;
-	struct drv drv;
+	struct vfio_pci_driver driver[VFIO_PCI_DRIVERS]; /* vfio-pci, and its variants */
 	struct mutex lock;       /* RANK_VFIO_PCI */
 	void *sets;              /* [l] tsearch tree of struct vfio_pci_set */
 	LIST_HEAD(, vfio_pci_device) pfs; /* [l] those whose virtual functions vfio-pci has had made */
@@ -77,6 +108,7 @@ struct vfio_pci_intx {
 struct vfio_pci_device {
 	struct vfio_device vdev;
 	struct vfio_pci *vp;     /* [I] */
+	const struct vfio_pci_variant *variant; /* [I] */
 	struct pci_dev *pdev;    /* [I] */
 	struct vfio_pci_set *set; /* [I] */
 	TAILQ_ENTRY(vfio_pci_device) link; /* [vp->lock] in set->members */
@@ -98,6 +130,7 @@ struct vfio_pci_device {
 	uint64_t msix_start, msix_end; /* [O] the table in its BAR */
 	unsigned pba_bar;        /* [O] 0xff: no MSI-X */
 	uint64_t pba_start, pba_end; /* [O] the pending bits */
+	uint64_t bar_size[VFIO_PCI_NBARS]; /* [O] what programs may reach: all of the BAR, unless a variant says less */
 	bool bar_mmap[VFIO_PCI_NBARS]; /* [O] */
 
 	struct rwlock memory_lock; /* RANK_MEMORY */
@@ -177,6 +210,11 @@ void vfio_pci_set_power_locked(struct vfio_pci_device *v, unsigned state);
 
 ssize_t vfio_pci_device_read(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
 ssize_t vfio_pci_device_write(struct vfio_device *vdev, struct task *t, uva_t buf, size_t count, uint64_t pos);
+
+/** vfio_pci_bar_bytes - part of a BAR, as pread and pwrite move it. @count: at most a page. 0; -EIO memory is disabled */
+int vfio_pci_bar_bytes(struct vfio_pci_device *v, unsigned bar, uint64_t pos, void *data, size_t count, bool write);
+/** vfio_pci_own_region - the variant's region with this index; NULL: there is none */
+const struct vfio_pci_region *vfio_pci_own_region(const struct vfio_pci_device *v, unsigned index);
 
 #define VFIO_PCI_VGA_SIZE 0xc0000u
 /** vfio_pci_has_vga - a display, whose old addresses programs may use: there is a region for them */

@@ -66,7 +66,7 @@ int vfio_pci_split(struct vfio_pci_device *v, unsigned n)
 	if (n) {
 		set_split(v, true);
 		power_up(v);
-		rc = pci_sriov_enable(v->pdev, n, v->vp->drv.name);
+		rc = pci_sriov_enable(v->pdev, n, v->variant->name);
 	} else if (v->split) {
 		pci_sriov_disable(v->pdev);
 	}
