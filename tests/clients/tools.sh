@@ -23,6 +23,12 @@ expect lspci-ids '[1234:11e8]' "$uvfio" run -q -- lspci -nn
 expect lspci-driver 'Kernel driver in use: vfio-pci' "$uvfio" run -q -- lspci -vvv -nn -s 01:00.0
 expect lspci-msix 'MSI-X:' "$uvfio" run -q -- lspci -vvv -s 01:00.0
 expect lspci-acs 'ACSCtl:' "$uvfio" run -q -- lspci -vvv -s 00:01.0
+expect lspci-xxxx 'ff0: ' "$uvfio" run -q -- lspci -xxxx -s 01:00.0
+expect setpci-word 0006 "$uvfio" run -q -- sh -c 'setpci -s 00:03.0 COMMAND=0006 && setpci -s 00:03.0 COMMAND'
+expect setpci-seen '00: 34 12 e8 11 06 00' "$uvfio" run -q -- sh -c 'setpci -s 00:03.0 COMMAND=6 && lspci -xxxx -s 00:03.0'
+expect setpci-capability 0080 "$uvfio" run -q -- setpci -s 00:03.0 CAP_MSI+2.w
+check setpci-read-only run sh -c '
+	was=$(setpci -s 00:03.0 VENDOR_ID) && setpci -s 00:03.0 VENDOR_ID=ffff && [ "$(setpci -s 00:03.0 VENDOR_ID)" = "$was" ]'
 expect find-groups '/sys/kernel/iommu_groups/' "$uvfio" run -q -- find /sys/kernel/iommu_groups
 expect find-device '0000:01:00.0' "$uvfio" run -q -- find /sys/kernel/iommu_groups
 expect cat-vendor 0x8086 "$uvfio" run -q -- cat /sys/bus/pci/devices/0000:01:00.0/vendor
