@@ -354,11 +354,35 @@ static void check_kind(struct machine_node *n)
 	n->pci.hotplug = n->present == MACHINE_NO;
 }
 
+/* Widths of AtomicOps, as DEVCAP2 has them: who completes one can route it. */
+static void check_atomics(struct machine_check *c, struct machine_node *n, bool express)
+{
+	AUTO_FREE char *list = n->atomics ? strdup(n->atomics) : NULL;
+	char *save = NULL;
+
+	if (!list)
+		return;
+	if (!express)
+		machine_complain_key(c, n->yaml, "atomics", "\"%s\" is conventional PCI, which has no AtomicOps",
+				     machine_node_label(n));
+	for (char *word = strtok_r(list, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
+		uint16_t bit = strcmp(word, "32") == 0	 ? PCI_EXP_DEVCAP2_ATOMIC_COMP32 :
+			       strcmp(word, "64") == 0	 ? PCI_EXP_DEVCAP2_ATOMIC_COMP64 :
+			       strcmp(word, "128") == 0 ? PCI_EXP_DEVCAP2_ATOMIC_COMP128 : 0;
+
+		if (!bit)
+			machine_complain_key(c, n->yaml, "atomics", "\"%s\": expected widths in bits, such as \"32,64,128\"",
+					     word);
+		n->pci.atomics |= bit | PCI_EXP_DEVCAP2_ATOMIC_ROUTE;
+	}
+}
+
 /* What only PCIe has, and what cannot be left out. */
 static void check_express(struct machine_check *c, struct machine_node *n)
 {
 	bool express = n->pci.type != PCI_CONVENTIONAL;
 
+	check_atomics(c, n, express);
 	if (n->ats && !express)
 		machine_complain_key(c, n->yaml, "ats", "\"%s\" is conventional PCI, which has no ATS",
 				     machine_node_label(n));

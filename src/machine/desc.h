@@ -86,6 +86,7 @@ struct machine_node {
 	enum machine_choice multifunction, integrated, present;
 	bool shpc, ats, pri, untrusted;
 	unsigned pasid;              /* bits */
+	char *atomics;               /* "32,64,128" */
 	struct machine_capability *capabilities;
 	unsigned capabilities_count;
 	struct machine_sriov *sriov;

@@ -182,6 +182,7 @@ static const struct cyaml_schema_field node_fields[] = {
 	CYAML_FIELD_BOOL("ats", OPTIONAL, struct machine_node, ats),
 	CYAML_FIELD_UINT("pasid", OPTIONAL, struct machine_node, pasid),
 	CYAML_FIELD_BOOL("pri", OPTIONAL, struct machine_node, pri),
+	STRING("atomics", OPTIONAL, struct machine_node, atomics),
 	CYAML_FIELD_BOOL("untrusted", OPTIONAL, struct machine_node, untrusted),
 	CYAML_FIELD_SEQUENCE("capabilities", OPTIONAL | CYAML_FLAG_POINTER, struct machine_node, capabilities,
 			     &capability_item, 1, 100),

@@ -163,6 +163,7 @@ static void build_exp(struct pci_dev *d)
 	/* relaxed ordering, no snoop, read requests of 512: the reset values; bit 15 is FLR */
 	set16(d, at + PCI_EXP_DEVCTL, 0x2810, 0x7fff | (p->model.flr ? PCI_EXP_DEVCTL_BCR_FLR : 0));
 	put16(&p->cfg.w1c[at + PCI_EXP_DEVSTA], 0x000f);
+	set32(d, at + PCI_EXP_DEVCAP2, p->desc.atomics, 0);
 	set16(d, at + PCI_EXP_DEVCTL2, 0, 0xffff);
 	if (d->type != PCI_RC_ENDPOINT && d->type != PCI_RC_EVENT)
 		build_exp_link(d, at);

@@ -76,6 +76,7 @@ struct pci_dev_desc {
 	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
 	bool ats;                       /* caches translations: has the capability, and blocks its group over a reset */
 	uint8_t pasid;                  /* bits of its PASIDs; 0: as the model has it */
+	uint16_t atomics;               /* PCIe: AtomicOps, bits of DEVCAP2: completed, and routed by ports of switches */
 	bool pri;                       /* asks for pages, as if the model did; has ats then */
 	bool untrusted;                 /* plugged in from outside */
 	bool virtual;                   /* a virtual function, of ... */
@@ -219,6 +220,11 @@ uint8_t pci_bus_number(const struct pci_bus *bus);
 struct pci_dev *pci_find(struct pci *pci, const char *bdf);
 /** pci_for_each - in scan order, until @fn returns non-zero */
 int pci_for_each(struct pci *pci, int (*fn)(struct pci_dev *d, void *ctx), void *ctx);
+/**
+ * pci_atomics_to_root - does the function complete AtomicOps of this width, and all on the way to the root complex too?
+ * @width: PCI_EXP_DEVCAP2_ATOMIC_COMP32, COMP64 or COMP128. If so the function may ask for them from now on (DEVCTL2).
+ */
+bool pci_atomics_to_root(struct pci_dev *d, uint32_t width);
 /** pci_acs_enabled - are all of @flags in effect? (spec 10, 1.4) */
 bool pci_acs_enabled(struct pci_dev *d, uint8_t flags);
 /** pci_acs_missing - for explain: the flags of PCI_ACS_ISOLATION that @d lacks; 0: isolated */

@@ -125,6 +125,41 @@ const char *pci_dev_name(const struct pci_dev *d)
 	return d->dev.name;
 }
 
+/* ---- AtomicOps ---- */
+
+static uint32_t devcap2(struct pci_dev *d)
+{
+	return pci_config_read(d, d->priv->cap_exp + PCI_EXP_DEVCAP2, 4);
+}
+
+static bool passes_atomics(struct pci_dev *bridge, uint32_t width)
+{
+	unsigned control = bridge->priv->cap_exp + PCI_EXP_DEVCTL2;
+
+	if (bridge->type == PCI_ROOT_PORT)
+		return devcap2(bridge) & width;
+	if (bridge->type != PCI_UPSTREAM && bridge->type != PCI_DOWNSTREAM)
+		return true;
+	if (bridge->type == PCI_UPSTREAM &&
+	    (pci_config_read(bridge, control, 2) & PCI_EXP_DEVCTL2_ATOMIC_EGRESS_BLOCK))
+		return false;
+	return devcap2(bridge) & PCI_EXP_DEVCAP2_ATOMIC_ROUTE;
+}
+
+bool pci_atomics_to_root(struct pci_dev *d, uint32_t width)
+{
+	unsigned control = d->priv->cap_exp + PCI_EXP_DEVCTL2;
+
+	if (!pci_is_express(d) || d->bridge || !(devcap2(d) & width))
+		return false;
+	for (struct pci_bus *b = d->bus; pci_bus_bridge(b); b = pci_bus_parent(b)) {
+		if (!passes_atomics(pci_bus_bridge(b), width))
+			return false;
+	}
+	pci_config_write(d, control, 2, pci_config_read(d, control, 2) | PCI_EXP_DEVCTL2_ATOMIC_REQ);
+	return true;
+}
+
 /* ---- coming and going ---- */
 
 /* Under topo too, as who collects functions there takes references, which announced ones alone have. */

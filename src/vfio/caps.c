@@ -27,7 +27,8 @@ void *vfio_caps_add(struct vfio_caps *caps, uint16_t id, uint16_t version, size_
 	return cap_at(caps, at);
 }
 
-void vfio_caps_shift(struct vfio_caps *caps, size_t offset)
+/* Links count from the start of the structure. */
+static void caps_shift(struct vfio_caps *caps, size_t offset)
 {
 	size_t at = 0;
 
@@ -39,6 +40,21 @@ void vfio_caps_shift(struct vfio_caps *caps, size_t offset)
 		at = h->next;
 		h->next += offset;
 	}
+}
+
+int vfio_caps_copy_out(struct vfio_caps *caps, struct task *t, uva_t arg, size_t fixed, uint32_t *argsz,
+		       uint32_t *cap_offset)
+{
+	if (!caps->size)
+		return 0;
+	*cap_offset = 0;
+	if (*argsz < fixed + caps->size) {
+		*argsz = (uint32_t)(fixed + caps->size);
+		return 0;
+	}
+	*cap_offset = (uint32_t)fixed;
+	caps_shift(caps, fixed);
+	return task_copy_out(t, arg + fixed, caps->data, caps->size);
 }
 
 void vfio_caps_fini(struct vfio_caps *caps)

@@ -56,15 +56,10 @@ long type1_info_ioctl(struct vfio_type1 *t1, struct task *t, uint64_t arg)
 	if (!rc)
 		rc = info_caps_locked(t1, &caps);
 	mutex_unlock(&t1->lock);
-	if (!rc && !caps.size) {
+	if (!caps.size)
 		info.flags = VFIO_IOMMU_INFO_PGSIZES; /* an old kernel, without domain */
-	} else if (!rc && info.argsz < sizeof(info) + caps.size) {
-		info.argsz = sizeof(info) + caps.size;
-	} else if (!rc) {
-		vfio_caps_shift(&caps, sizeof(info));
-		info.cap_offset = sizeof(info);
-		rc = task_copy_out(t, arg + sizeof(info), caps.data, caps.size);
-	}
+	if (!rc)
+		rc = vfio_caps_copy_out(&caps, t, arg, sizeof(info), &info.argsz, &info.cap_offset);
 	if (!rc)
 		rc = task_copy_out(t, arg, &info, size);
 	vfio_caps_fini(&caps);

@@ -152,14 +152,20 @@ int vfio_dma_rw(struct vfio_device *v, struct task *t, iova_t iova, void *data, 
 
 /* A capability chain being built for an INFO request; starts zeroed. */
 struct vfio_caps {
-	void *data;  /* the chain; next counts from its start until vfio_caps_shift() */
+	void *data;  /* the chain; next counts from its start until it is copied out */
 	size_t size; /* bytes */
 	size_t last; /* offset of the newest capability */
 };
 /** vfio_caps_add - append a zeroed capability of @size bytes, header included. Valid until the next; NULL: no memory */
 void *vfio_caps_add(struct vfio_caps *caps, uint16_t id, uint16_t version, size_t size);
-/** vfio_caps_shift - make the links count from @offset bytes before the chain: once, before it is copied out */
-void vfio_caps_shift(struct vfio_caps *caps, size_t offset);
+/**
+ * vfio_caps_copy_out - the chain behind a structure of @fixed bytes at @arg: once, and before the structure
+ * @argsz:      the structure's. With no room for the chain it becomes what there must be, and nothing is copied
+ * @cap_offset: the structure's: where the chain begins; 0 without room; left as it is without capabilities
+ * Return: 0; -EFAULT. Spec: 20, 0.3
+ */
+int vfio_caps_copy_out(struct vfio_caps *caps, struct task *t, uva_t arg, size_t fixed, uint32_t *argsz,
+		       uint32_t *cap_offset);
 void vfio_caps_fini(struct vfio_caps *caps);
 
 /* For list and explain: who has what open. */

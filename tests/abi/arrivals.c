@@ -354,3 +354,51 @@ TEST(error, "20:IRQ-39", "an uncorrectable error that the function reports signa
 	EXPECT_EQ(1, wait_count(fd));
 	close(fd);
 }
+
+#define ATOMICS  "0000:0a:00.0"
+#define UPSTREAM "0000:08:00.0"
+
+/* GET_INFO with room for a capability; its flags, 0: it is not there */
+static uint32_t atomics(int d)
+{
+	struct {
+		struct vfio_device_info info;
+		struct vfio_device_info_cap_pci_atomic_comp cap;
+	} r = { .info.argsz = sizeof(r) };
+
+	EXPECT_OK(x_ioctl(d, VFIO_DEVICE_GET_INFO, &r));
+	if (!(r.info.flags & VFIO_DEVICE_FLAGS_CAPS))
+		return 0;
+	EXPECT_EQ(sizeof(r.info), r.info.cap_offset);
+	EXPECT_EQ(VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP, r.cap.header.id);
+	EXPECT_EQ(1, r.cap.header.version);
+	EXPECT_EQ(0, r.cap.header.next);
+	return r.cap.flags;
+}
+
+TEST(atomic_ops, "20:DEV-04", "AtomicOps that the function completes and its way to the root carries are told; a port can block them")
+{
+	struct setup s = open_device(ATOMICS);
+	struct vfio_device_info i = { .argsz = sizeof(i) };
+	unsigned exp = cap(s.device, 0x10);
+	int port = EXPECT_OK(x_open("/sys/bus/pci/devices/" UPSTREAM "/config", O_RDWR));
+	uint16_t control, blocked;
+	uint8_t at = 0x34;
+
+	EXPECT_OK(x_ioctl(s.device, VFIO_DEVICE_GET_INFO, &i));
+	EXPECT_EQ(40, i.argsz);
+	EXPECT_EQ(0, i.cap_offset);
+	EXPECT(i.flags & VFIO_DEVICE_FLAGS_CAPS);
+	EXPECT_EQ(VFIO_PCI_ATOMIC_COMP32, atomics(s.device));
+	EXPECT(config_read(s.device, exp + 0x28, 2) & 0x40); /* it may ask for them */
+	do
+		EXPECT_EQ(1, x_pread(port, &at, 1, at == 0x34 ? at : at + 1));
+	while (at && ({ uint8_t id; x_pread(port, &id, 1, at); id != 0x10; }));
+	EXPECT_EQ(2, x_pread(port, &control, 2, at + 0x28));
+	blocked = control | 0x80;
+	EXPECT_EQ(2, x_pwrite(port, &blocked, 2, at + 0x28));
+	EXPECT_EQ(0, atomics(s.device));
+	EXPECT_EQ(2, x_pwrite(port, &control, 2, at + 0x28));
+	EXPECT_EQ(VFIO_PCI_ATOMIC_COMP32, atomics(s.device));
+	close(port);
+}

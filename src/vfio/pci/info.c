@@ -2,17 +2,52 @@
 /* What a program asks first: the device, its regions, its interrupts (spec 20, 1.5, 1.6, 4.1). */
 #include "vfio/pci/config.h"
 
+/* The widths of AtomicOps that the function completes, and the way to the root complex carries. */
+static int atomics_add(struct vfio_pci_device *v, struct vfio_caps *caps)
+{
+	static const struct {
+		uint32_t devcap2, flag;
+	} widths[] = {
+		{ PCI_EXP_DEVCAP2_ATOMIC_COMP32, VFIO_PCI_ATOMIC_COMP32 },
+		{ PCI_EXP_DEVCAP2_ATOMIC_COMP64, VFIO_PCI_ATOMIC_COMP64 },
+		{ PCI_EXP_DEVCAP2_ATOMIC_COMP128, VFIO_PCI_ATOMIC_COMP128 },
+	};
+	struct pci_dev *d = v->pdev->physfn ? v->pdev->physfn : v->pdev;
+	struct vfio_device_info_cap_pci_atomic_comp *cap;
+	uint32_t flags = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(widths); i++)
+		flags |= pci_atomics_to_root(d, widths[i].devcap2) ? widths[i].flag : 0;
+	if (!flags)
+		return 0;
+	cap = vfio_caps_add(caps, VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP, 1, sizeof(*cap));
+	if (!cap)
+		return -ENOMEM;
+	cap->flags = flags;
+	return 0;
+}
+
 long vfio_pci_get_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
 {
 	struct vfio_device_info info = { 0 };
+	struct vfio_caps caps = { 0 };
 	int rc = ucopy_argsz(t, &info, arg, VFIO_DEVICE_INFO_MINSZ);
+	uint32_t size = MIN(info.argsz, sizeof(info));
 
 	if (rc)
 		return rc;
 	info.flags = VFIO_DEVICE_FLAGS_PCI | (v->reset_works ? VFIO_DEVICE_FLAGS_RESET : 0);
 	info.num_regions = VFIO_PCI_NUM_REGIONS + v->variant->nregions;
 	info.num_irqs = VFIO_PCI_NUM_IRQS;
-	return task_copy_out(t, arg, &info, MIN(info.argsz, sizeof(info)));
+	rc = atomics_add(v, &caps);
+	if (!rc && caps.size)
+		info.flags |= VFIO_DEVICE_FLAGS_CAPS;
+	if (!rc)
+		rc = vfio_caps_copy_out(&caps, t, arg, sizeof(info), &info.argsz, &info.cap_offset);
+	if (!rc)
+		rc = task_copy_out(t, arg, &info, size);
+	vfio_caps_fini(&caps);
+	return rc;
 }
 
 /* ---- regions ---- */
@@ -78,24 +113,6 @@ static int region_fill(struct vfio_pci_device *v, struct vfio_region_info *info,
 	}
 }
 
-/* Without capabilities the caller's cap_offset is left as it came. */
-static int region_copy_out(struct task *t, uva_t arg, struct vfio_region_info *info, struct vfio_caps *caps)
-{
-	if (caps->size) {
-		info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
-		info->cap_offset = 0;
-		if (info->argsz < sizeof(*info) + caps->size) {
-			info->argsz = (uint32_t)(sizeof(*info) + caps->size);
-		} else {
-			info->cap_offset = sizeof(*info);
-			vfio_caps_shift(caps, sizeof(*info));
-			if (task_copy_out(t, arg + sizeof(*info), caps->data, caps->size))
-				return -EFAULT;
-		}
-	}
-	return task_copy_out(t, arg, info, sizeof(*info));
-}
-
 long vfio_pci_get_region_info(struct vfio_pci_device *v, struct task *t, uva_t arg)
 {
 	struct vfio_region_info info;
@@ -105,8 +122,12 @@ long vfio_pci_get_region_info(struct vfio_pci_device *v, struct task *t, uva_t a
 	if (rc)
 		return rc;
 	rc = region_fill(v, &info, &caps);
+	if (!rc && caps.size)
+		info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
 	if (!rc)
-		rc = region_copy_out(t, arg, &info, &caps);
+		rc = vfio_caps_copy_out(&caps, t, arg, sizeof(info), &info.argsz, &info.cap_offset);
+	if (!rc)
+		rc = task_copy_out(t, arg, &info, sizeof(info));
 	vfio_caps_fini(&caps);
 	return rc;
 }

@@ -154,6 +154,8 @@ static const struct bad bad[] = {
 	{ "sriov key", HEAD "  - at: 01.0\n    model: ioat\n    sriov: {vfs: 1, model: ioat, number: 3}\n", "lab.yaml:7:34: unknown key \"number\"" },
 	{ "nesting", "machine: lab\niommus:\n- name: u\n  kind: smmu\n  nesting: yes\ndevices:\n- kind: host-bridge\n", "lab.yaml:5:12: only an IOMMU of kind intel reads the tables of guests" },
 	{ "pasid", HEAD "  - at: 01.0\n    model: edu\n    pasid: 8\n", "lab.yaml:7:12: \"edu\" is no endpoint of PCIe: only those have PASIDs" },
+	{ "atomics", HEAD "  - at: 01.0\n    model: edu\n    atomics: \"32\"\n", "lab.yaml:7:14: \"edu\" is conventional PCI, which has no AtomicOps" },
+	{ "atomics width", HEAD "  - at: 01.0\n    model: ioat\n    atomics: \"32,16\"\n", "lab.yaml:7:14: \"16\": expected widths in bits, such as \"32,64,128\"" },
 	{ "pasid bits", HEAD "  - at: 01.0\n    model: ioat\n    pasid: 21\n", "lab.yaml:7:12: 21 bits: PASIDs have at most 20" },
 	{ "pri", HEAD "  - at: 01.0\n    kind: root-port\n    pri: yes\n", "lab.yaml:7:10: \"root-port\" is no endpoint of PCIe: only those ask for pages" },
 	{ "ats", HEAD "  - at: 01.0\n    model: edu\n    ats: yes\n", "lab.yaml:7:10: \"edu\" is conventional PCI, which has no ATS" },
