@@ -64,6 +64,7 @@ enum lock_rank {
 	RANK_IOMMU_RUNS,     /* iommu: leaves of one domain; a leaf, taken in DMA */
 	RANK_IOMMU_FAULT,    /* iommu: fault ring, a domain's recently unmapped ranges */
 	RANK_IRQ_TRIGGER,    /* vfio/pci: which eventfd an interrupt signals; a leaf */
+	RANK_VFIO_PCI_BLOCKED, /* vfio/pci: accesses that found memory disabled; a leaf but for the log */
 	RANK_TREE,           /* file: sysfs tree */
 	RANK_SUPER_SEIZE,    /* front/supervisor: seizing a thread and asking it to stop */
 	RANK_SUPER_INSTALL,  /* front/supervisor: choosing a descriptor number */

@@ -50,9 +50,9 @@ struct file_ops {
 	void (*page)(struct file *f, uint64_t offset, struct file_page *out);
 	/*
 	 * One access to a TRAP page, @width 1..64 bytes, not crossing a page; little-endian byte image.
-	 * -EFAULT: access is blocked (memory disabled): the program gets SIGBUS.
+	 * -EFAULT: access is blocked (memory disabled): the program gets SIGBUS. @t is for its name alone.
 	 */
-	int (*mmio)(struct file *f, uint64_t offset, void *data, unsigned width, bool write);
+	int (*mmio)(struct file *f, struct task *t, uint64_t offset, void *data, unsigned width, bool write);
 	/*
 	 * What loads from TRAP page @offset may be answered from instead of mmio(), as long as the file is open; NULL: nothing.
 	 */

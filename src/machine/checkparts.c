@@ -260,6 +260,7 @@ void machine_parts_check(struct machine_check *c)
 	yaml_node_t *root = yaml_document_get_root_node(c->doc);
 
 	check_parameters(c);
+	d->parameters.vfio_pci.blocked_ones = d->blocked_access == MACHINE_ALL_ONES;
 	unit_defaults(&d->default_unit, "dmar0", MACHINE_INTEL, &d->parameters);
 	for (unsigned i = 0; i < d->iommus_count; i++) {
 		d->iommus[i].yaml = machine_yaml_item(c->doc, machine_yaml_get(c->doc, root, "iommus"), i);

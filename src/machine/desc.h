@@ -142,6 +142,9 @@ struct machine_kernel {
 	enum machine_choice iommufd_test; /* the test interface; default: no */
 };
 
+/* What a load from a mapped BAR comes to while memory is disabled */
+enum machine_blocked { MACHINE_SIGBUS, MACHINE_ALL_ONES };
+
 /* A software device that does no DMA (vfio/emulated). */
 struct machine_emulated {
 	char *name;
@@ -152,6 +155,7 @@ struct machine_desc {
 	char *name;
 	struct machine_kernel kernel;
 	struct machine_parameters parameters;
+	enum machine_blocked blocked_access;
 	struct machine_unit *iommus;
 	unsigned iommus_count;
 	struct machine_driver *drivers;

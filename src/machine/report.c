@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The end of a run: what was moved, and what went wrong. A run without DMA says nothing. Faults come with their
- * history, since "not mapped" is a riddle and "unmapped 3 ms before" is not; those alike are one line.
+ * history, since "not mapped" is a riddle and "unmapped 3 ms before" is not; those alike are one line. So do loads and
+ * stores of BARs that found memory disabled: the crash is one program's, the cause may be another's.
  */
 #include "machine/priv.h"
 #include <inttypes.h>
@@ -121,6 +122,45 @@ static void report_faults(struct machine *m, FILE *out)
 		fprintf(out, "  (of the last %u faults)\n", n);
 }
 
+/* @next: the one after it; NULL: the last. One cause of several is told once, behind them. */
+static void report_blocked_kind(struct machine *m, const struct vfio_pci_blocked *b,
+				const struct vfio_pci_blocked *next, FILE *out)
+{
+	const struct machine_node *n = machine_node_at(m, b->device);
+	char what[100], why[120], when[32], before[32];
+
+	vfio_pci_blocked_what(b, what, sizeof(what));
+	fprintf(out, "  %s%s%s %s", n && n->model ? n->model : "", n && n->model ? " " : "", b->device, what);
+	if (b->times > 1)
+		fprintf(out, "  (%" PRIu64 " times)", b->times);
+	fputc('\n', out);
+	if (next && next->by.when == b->by.when && strcmp(next->device, b->device) == 0)
+		return;
+	vfio_pci_blocked_why(b, why, sizeof(why));
+	fprintf(out, "    %s, at %s (%s before)\n", why, clock_time(b->by.when, when),
+		interval(b->when - b->by.when, before));
+}
+
+static void report_blocked(struct machine *m, FILE *out)
+{
+	AUTO_FREE struct vfio_pci_blocked *b = calloc(VFIO_PCI_BLOCKED, sizeof(*b));
+	uint64_t total = 0;
+	unsigned n;
+
+	if (!b)
+		return;
+	n = vfio_pci_blocked(m->vfio_pci, b, &total);
+	if (!total)
+		return;
+	fprintf(out, "uvfio: %" PRIu64 " load%s or store%s of mapped BARs with memory disabled: %s\n", total,
+		total == 1 ? "" : "s", total == 1 ? "" : "s",
+		vfio_pci_blocked_ones(m->vfio_pci) ? "all ones, stores are lost (blocked_access)" : "SIGBUS");
+	for (unsigned i = n > SHOWN_MAX ? n - SHOWN_MAX : 0; i < n; i++)
+		report_blocked_kind(m, &b[i], i + 1 < n ? &b[i + 1] : NULL, out);
+	if (n > SHOWN_MAX)
+		fprintf(out, "  (of %s%u kinds, those seen last)\n", n == VFIO_PCI_BLOCKED ? "at least " : "", n);
+}
+
 /* True pins were asked for, and not all are. */
 static void report_unheld(struct machine *m, FILE *out)
 {
@@ -146,6 +186,7 @@ void machine_report(struct machine *m, FILE *out)
 		fprintf(out, "uvfio: %s moved through the IOMMU in %" PRIu64 " DMA reads and %" PRIu64 " writes\n",
 			amount(s.bytes, size), s.reads, s.writes);
 	report_faults(m, out);
+	report_blocked(m, out);
 	if (stale)
 		fprintf(out,
 			"uvfio: %" PRIu64 " DMA access%s to memory that was mapped for DMA and that the program has "

@@ -68,6 +68,8 @@ static const struct cyaml_schema_field kernel_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const struct cyaml_strval blocked[] = { { "sigbus", MACHINE_SIGBUS }, { "all-ones", MACHINE_ALL_ONES } };
+
 static const struct cyaml_schema_field emulated_fields[] = {
 	STRING("name", CYAML_FLAG_DEFAULT, struct machine_emulated, name),
 	CYAML_FIELD_BOOL("deaf", OPTIONAL, struct machine_emulated, deaf),
@@ -201,6 +203,8 @@ static const struct cyaml_schema_field machine_fields[] = {
 	STRING("machine", CYAML_FLAG_DEFAULT, struct machine_desc, name),
 	CYAML_FIELD_MAPPING("kernel", OPTIONAL, struct machine_desc, kernel, kernel_fields),
 	CYAML_FIELD_MAPPING("parameters", OPTIONAL, struct machine_desc, parameters, parameter_fields),
+	CYAML_FIELD_ENUM("blocked_access", OPTIONAL | CYAML_FLAG_STRICT, struct machine_desc, blocked_access, blocked,
+			 ARRAY_SIZE(blocked)),
 	CYAML_FIELD_SEQUENCE("iommus", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, iommus, &unit_item, 0, 64),
 	CYAML_FIELD_SEQUENCE("drivers", OPTIONAL | CYAML_FLAG_POINTER, struct machine_desc, drivers, &driver_item, 0,
 			     CYAML_UNLIMITED),

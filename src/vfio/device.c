@@ -300,11 +300,11 @@ static void device_file_page(struct file *f, uint64_t offset, struct file_page *
 	*out = (struct file_page){ .kind = FILE_PAGE_NONE, .memfd = -1, .length = UVFIO_PAGE_SIZE };
 }
 
-static int device_file_mmio(struct file *f, uint64_t offset, void *data, unsigned width, bool write)
+static int device_file_mmio(struct file *f, struct task *t, uint64_t offset, void *data, unsigned width, bool write)
 {
 	struct vfio_device *v = device_of(f);
 
-	return v->ops->mmio ? v->ops->mmio(v, offset, data, width, write) : -EFAULT;
+	return v->ops->mmio ? v->ops->mmio(v, t, offset, data, width, write) : -EFAULT;
 }
 
 static struct mirror_page *device_file_mirror(struct file *f, uint64_t offset)

@@ -67,7 +67,7 @@ struct vfio_device_ops {
 	ssize_t (*write)(struct vfio_device *v, struct task *t, uva_t buf, size_t count, uint64_t pos);
 	int (*mmap)(struct vfio_device *v, struct task *t, const struct file_mmap *m);
 	void (*page)(struct vfio_device *v, uint64_t offset, struct file_page *out);
-	int (*mmio)(struct vfio_device *v, uint64_t offset, void *data, unsigned width, bool write);
+	int (*mmio)(struct vfio_device *v, struct task *t, uint64_t offset, void *data, unsigned width, bool write);
 	struct mirror_page *(*mirror)(struct vfio_device *v, uint64_t offset);
 	int (*dma_target)(struct vfio_device *v, uint64_t offset, phys_t *phys, uint64_t *length);
 	/* VFIO_DEVICE_FEATURE, header already checked (spec 10, 3.15): -ENOTTY unknown */

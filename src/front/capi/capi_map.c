@@ -119,6 +119,7 @@ static void maps_insert_locked(const struct capi_map *map)
 static int access_device(uint64_t addr, void *data, unsigned width, bool write)
 {
 	struct capi_map *map;
+	struct capi_task ct;
 	struct file *f = NULL;
 	uint64_t offset = 0;
 	int rc;
@@ -128,11 +129,12 @@ static int access_device(uint64_t addr, void *data, unsigned width, bool write)
 	if (map && (map->prot & (write ? PROT_WRITE : PROT_READ)) && map->last - addr >= width - 1) {
 		f = file_get(map->file);
 		offset = map->offset + (addr - map->start);
+		capi_task_init(&ct, map->m);
 	}
 	mutex_unlock(&maps.lock);
 	if (!f)
 		return -ENXIO;
-	rc = f->ops->mmio ? f->ops->mmio(f, offset, data, width, write) : -EFAULT;
+	rc = f->ops->mmio ? f->ops->mmio(f, &ct.task, offset, data, width, write) : -EFAULT;
 	file_put(f);
 	return rc ? -EFAULT : 0;
 }

@@ -51,6 +51,7 @@ static struct file_page page_of(const struct place *pl)
 /* One access. Memory handed out before traps only while it is blocked or being unblocked: mmio() knows. */
 static int access_at(struct super_call *c, uint64_t addr, void *data, unsigned width, bool write)
 {
+	struct task *t;
 	struct place pl;
 	int rc;
 
@@ -65,8 +66,10 @@ static int access_at(struct super_call *c, uint64_t addr, void *data, unsigned w
 		rc = page_of(&pl).kind == FILE_PAGE_PLAIN ? -EAGAIN : -EFAULT;
 	else if (!pl.sf->file->ops->mmio)
 		rc = -EFAULT; /* plain pages are all it has */
+	else if (!(t = super_call_task(c)))
+		rc = -ENXIO;
 	else
-		rc = pl.sf->file->ops->mmio(pl.sf->file, pl.offset, data, width, write);
+		rc = pl.sf->file->ops->mmio(pl.sf->file, t, pl.offset, data, width, write);
 	/* A load that came here though it need not. */
 	if (rc == 0 && !write && !pl.lease && width <= 8)
 		super_file_mirror(pl.sf, ALIGN_DOWN(pl.offset, UVFIO_PAGE_SIZE));

@@ -13,6 +13,7 @@
 
 /* A piece of a write, and what is left to do when the locks are released. */
 struct config_write {
+	const struct task *t;
 	unsigned pos, width;
 	uint32_t value;
 	bool reset;
@@ -159,6 +160,15 @@ static void backdoor_repair(struct vfio_pci_device *v, uint16_t command)
 		pci_intx_disable(v->pdev, true);
 }
 
+/* Memory does not answer from now on; memory_lock held for write. */
+static void memory_disable(struct vfio_pci_device *v, enum vfio_pci_why why, const struct config_write *w)
+{
+	const struct vfio_pci_deed deed = { .at = w->pos, .width = w->width, .value = w->value };
+
+	vfio_pci_memory_block_locked(v);
+	vfio_pci_disabled_by_locked(v, why, deed, w->t);
+}
+
 /* ---- header ---- */
 
 static void command_write(struct vfio_pci_device *v, struct config_write *w)
@@ -166,8 +176,8 @@ static void command_write(struct vfio_pci_device *v, struct config_write *w)
 	struct vfio_pci_config *c = v->config;
 
 	rwlock_write(&v->memory_lock);
-	if (!(w->value & PCI_COMMAND_MEMORY))
-		vfio_pci_memory_block_locked(v);
+	if (v->mem_bit && !(w->value & PCI_COMMAND_MEMORY))
+		memory_disable(v, VFIO_PCI_COMMAND, w);
 	mutex_lock(&v->config_lock);
 	backdoor_repair(v, (uint16_t)w->value);
 	masked_write(v, w->pos, w->width, w->value);
@@ -207,8 +217,8 @@ static void pm_write(struct vfio_pci_device *v, unsigned cap, struct config_writ
 	masked_write(v, w->pos, w->width, w->value);
 	mutex_unlock(&v->config_lock);
 	if (state) {
-		if ((w->value & PCI_PM_CTRL_STATE_MASK) == 3)
-			vfio_pci_memory_block_locked(v);
+		if (v->power < 3 && (w->value & PCI_PM_CTRL_STATE_MASK) == 3)
+			memory_disable(v, VFIO_PCI_D3HOT, w);
 		vfio_pci_set_power_locked(v, w->value & PCI_PM_CTRL_STATE_MASK);
 		vfio_pci_memory_update_locked(v);
 		rwlock_unlock(&v->memory_lock);
@@ -379,7 +389,7 @@ ssize_t vfio_pci_config_rw(struct vfio_pci_device *v, struct task *t, uva_t buf,
 
 		if (write) {
 			struct config_write w = {
-				.pos = at, .width = width, .value = config_get(bytes + done, width),
+				.t = t, .pos = at, .width = width, .value = config_get(bytes + done, width),
 			};
 
 			piece_write(v, &w);

@@ -506,7 +506,9 @@ int vfio_pci_create(struct vfio *vfio, struct pci *pci, struct bus *bus, const s
 	atomic_init(&vp->enable_sriov, params->enable_sriov);
 	vp->disable_denylist = params->disable_denylist;
 	vp->disable_vga = params->disable_vga;
+	vp->blocked_ones = params->blocked_ones;
 	mutex_init(&vp->lock, RANK_VFIO_PCI);
+	mutex_init(&vp->blocked_lock, RANK_VFIO_PCI_BLOCKED);
 	LIST_INIT(&vp->pfs);
 	rc = module_tree_init(vp);
 	for (unsigned i = 0; !rc && i < VFIO_PCI_DRIVERS; i++)
@@ -529,6 +531,7 @@ void vfio_pci_destroy(struct vfio_pci *vp)
 	tree_remove(bus_tree(vp->bus), MODULE_DASH);
 	for (unsigned i = VFIO_PCI_DRIVERS; i > 0; i--)
 		driver_unregister(&vp->driver[i - 1]);
+	mutex_fini(&vp->blocked_lock);
 	mutex_fini(&vp->lock);
 	free(vp);
 }

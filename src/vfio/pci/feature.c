@@ -10,12 +10,13 @@
 
 /* ---- the mode ---- */
 
-static int low_power_enter(struct vfio_pci_device *v, struct event *wakeup)
+static int low_power_enter(struct vfio_pci_device *v, const struct task *t, struct event *wakeup)
 {
 	SCOPED_WRITE(&v->memory_lock);
 	if (v->low_power)
 		return -EINVAL;
 	vfio_pci_memory_block_locked(v);
+	vfio_pci_disabled_by_locked(v, VFIO_PCI_LOW_POWER, (struct vfio_pci_deed){ 0 }, t);
 	v->wakeup = wakeup ? event_get(wakeup) : NULL;
 	v->low_power = true;
 	return 0;
@@ -85,7 +86,7 @@ static long low_power_entry(struct vfio_pci_device *v, struct task *t, uint32_t 
 {
 	int rc = vfio_feature_check(flags, size, VFIO_DEVICE_FEATURE_SET, 0);
 
-	return rc == 1 ? low_power_enter(v, NULL) : rc;
+	return rc == 1 ? low_power_enter(v, t, NULL) : rc;
 }
 
 static long low_power_entry_with_wakeup(struct vfio_pci_device *v, struct task *t, uint32_t flags, uva_t data,
@@ -104,7 +105,7 @@ static long low_power_entry_with_wakeup(struct vfio_pci_device *v, struct task *
 	rc = task_event_get(t, entry.wakeup_eventfd, &wakeup);
 	if (rc)
 		return rc;
-	rc = low_power_enter(v, wakeup);
+	rc = low_power_enter(v, t, wakeup);
 	event_put(wakeup);
 	return rc;
 }

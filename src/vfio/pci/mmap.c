@@ -5,8 +5,8 @@
  *
  * A page is plain memory or trapped, and stays so while the device is open; whether it answers is another
  * matter. While memory is disabled plain memory is blocked (every touch of it is a fault, which the front end
- * carries to mmio()), and mmio() says -EFAULT. So mmio() serves plain pages as well: a touch that faulted only
- * because a reset was under way waits here for the lock, and then succeeds (spec 20, 3.4).
+ * carries to mmio()), and mmio() says what comes of it (blocked.c). So mmio() serves plain pages as well: a touch that
+ * faulted only because a reset was under way waits here for the lock, and then succeeds (spec 20, 3.4).
  *
  * The MSI-X table may be mapped with the rest, and read; a store to it reaches nothing, as routing is the
  * host's (spec 20, 4.6). Pages that hold the table or the pending bits are trapped even in a plain BAR.
@@ -148,7 +148,8 @@ static int locate(struct vfio_pci_device *v, uint64_t offset, unsigned *index, u
 	return *pos < ALIGN_UP(v->bar_size[*index], UVFIO_PAGE_SIZE) ? 0 : -EFAULT;
 }
 
-int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write)
+int vfio_pci_device_mmio(struct vfio_device *vdev, struct task *t, uint64_t offset, void *data, unsigned width,
+			 bool write)
 {
 	struct vfio_pci_device *v = vfio_pci_device_of(vdev);
 	const struct pci_bar *bar;
@@ -163,8 +164,11 @@ int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, 
 	if (!write)
 		memset((uint8_t *)data + inside, 0xff, width - inside);
 	SCOPED_READ(&v->memory_lock);
-	if (!vfio_pci_memory_enabled_locked(v) || v->low_power)
-		return -EFAULT;
+	if (!vfio_pci_memory_enabled_locked(v) || v->low_power) {
+		const struct vfio_pci_blocked b = { .bar = index, .offset = pos, .width = width, .write = write };
+
+		return vfio_pci_blocked_access_locked(v, t, b, data);
+	}
 	if (!inside)
 		return 0;
 	if (write)

@@ -81,6 +81,11 @@ struct vfio_pci {
 	/* module parameters; those that can be written are latched by each device at bind (spec 20, 1.1) */
 	atomic_bool nointxmask, disable_idle_d3, enable_sriov; /* [a] */
 	bool disable_denylist, disable_vga; /* [I] */
+	bool blocked_ones;       /* [I] */
+	struct mutex blocked_lock; /* RANK_VFIO_PCI_BLOCKED */
+	struct vfio_pci_blocked blocked[VFIO_PCI_BLOCKED]; /* [blocked_lock] and the next three */
+	unsigned nblocked, nlogged;
+	uint64_t blocked_total;
 };
 
 /* The registers put back when the last user is gone: those of the header and PCIe that a user can change. */
@@ -136,6 +141,7 @@ struct vfio_pci_device {
 	struct rwlock memory_lock; /* RANK_MEMORY */
 	bool mem_bit;            /* [m] the user's COMMAND.MEM */
 	unsigned power;          /* [m] D-state */
+	struct vfio_pci_deed disabled_by[VFIO_PCI_WHYS]; /* [m] while it is so: who cleared mem_bit and so on */
 	atomic_bool low_power;   /* written [m]: the user asked for low power, mappings are blocked */
 	LIST_HEAD(, vfio_pci_dmabuf) dmabufs; /* [m] exported, while they are in use */
 	struct event *wakeup;    /* [m] signalled when low power ends by itself */
@@ -233,9 +239,23 @@ ssize_t vfio_pci_rom_read(struct vfio_pci_device *v, struct task *t, uva_t buf, 
 bool vfio_pci_bar_mappable(struct vfio_pci_device *v, unsigned bar);
 int vfio_pci_device_mmap(struct vfio_device *vdev, struct task *t, const struct file_mmap *m);
 void vfio_pci_device_page(struct vfio_device *vdev, uint64_t offset, struct file_page *out);
-int vfio_pci_device_mmio(struct vfio_device *vdev, uint64_t offset, void *data, unsigned width, bool write);
+int vfio_pci_device_mmio(struct vfio_device *vdev, struct task *t, uint64_t offset, void *data, unsigned width,
+			 bool write);
 struct mirror_page *vfio_pci_device_mirror(struct vfio_device *vdev, uint64_t offset);
 int vfio_pci_device_dma_target(struct vfio_device *vdev, uint64_t offset, phys_t *phys, uint64_t *length);
+
+/* ---- blocked.c ---- */
+
+/** vfio_pci_disabled_by_locked - @t has just made memory not answer; memory_lock held for write */
+void vfio_pci_disabled_by_locked(struct vfio_pci_device *v, enum vfio_pci_why why, struct vfio_pci_deed deed,
+				 const struct task *t);
+/**
+ * vfio_pci_blocked_access_locked - a load or store of @t's finds memory disabled; memory_lock held, either side
+ * @b: bar, offset, width and write
+ * Return: 0: @data is what a load gets; -EFAULT
+ */
+int vfio_pci_blocked_access_locked(struct vfio_pci_device *v, const struct task *t, struct vfio_pci_blocked b,
+				   void *data);
 
 /* ---- dmabuf.c ---- */
 

@@ -101,7 +101,7 @@ static void fake_page(struct file *f, uint64_t offset, struct file_page *out)
 		*out = (struct file_page){ .kind = page < 4 ? FILE_PAGE_TRAP : FILE_PAGE_NONE, .length = PAGE };
 }
 
-static int fake_mmio(struct file *f, uint64_t offset, void *data, unsigned width, bool write)
+static int fake_mmio(struct file *f, struct task *t, uint64_t offset, void *data, unsigned width, bool write)
 {
 	struct machine *m = f->priv;
 

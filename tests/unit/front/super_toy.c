@@ -298,7 +298,7 @@ static void toy_page(struct file *f, uint64_t offset, struct file_page *out)
 	out->length = UVFIO_PAGE_SIZE;
 }
 
-static int toy_mmio(struct file *f, uint64_t offset, void *data, unsigned width, bool write)
+static int toy_mmio(struct file *f, struct task *t, uint64_t offset, void *data, unsigned width, bool write)
 {
 	uint32_t v = 0;
 

@@ -126,6 +126,8 @@ static const struct bad bad[] = {
 	{ "width", "machine: lab\niommus:\n- name: a\n  width: 20\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:10: 20 address bits: expected 32 to 57" },
 	{ "page size", "machine: lab\niommus:\n- name: a\n  page_sizes: [4K, 64K]\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:20: page size \"64K\": expected 4K, 2M or 1G" },
 	{ "iommufd_test", "machine: lab\nkernel:\n  version: linux-6.1\n  iommufd_test: yes\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:17: linux-6.1 has no iommufd to test" },
+	{ "blocked_access", "machine: lab\nblocked_access: ones\ndevices:\n- kind: host-bridge\n",
+	  "lab.yaml:2:17: expected one of sigbus, all-ones, found \"ones\"" },
 	{ "same iommu", "machine: lab\niommus:\n- name: a\n- name: a\ndevices:\n- kind: host-bridge\n", "lab.yaml:4:9: there is an IOMMU \"a\" already (line 3)" },
 	{ "reserved", HEAD "  - at: 01.0\n    model: edu\n    reserved: [5-1 direct]\n", "lab.yaml:7:16: \"5-1 direct\": expected FIRST-LAST and direct" },
 	{ "bind", HEAD "  - at: 01.0\n    model: edu\n    bind: e1000\n", "lab.yaml:7:11: unknown driver \"e1000\"" },

@@ -499,7 +499,7 @@ int mmio(struct use *u, uint64_t offset, void *data, unsigned width, bool write)
 {
 	struct file *f = file_of(u->c, u->dev);
 
-	return f->ops->mmio(f, offset, data, width, write);
+	return f->ops->mmio(f, &u->c->task, offset, data, width, write);
 }
 
 /* ---- interrupts ---- */
