@@ -1,34 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A guest in one file, booted by QEMU's -kernel (multiboot, 32 bits, no paging): finds the edu on its PCI
- * bus, reads its identity in the BAR, moves data through guest RAM in both directions by the edu's DMA and
- * takes an MSI on its local APIC. Says so on the debug console (port 0xe9), one "ok"/"not ok" line each, and ends QEMU by
- * isa-debug-exit (port 0xf4).
- */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+/* Start, end, and what lies between: chosen by the last word of QEMU's -append. Then the edu. */
+#include "guest.h"
 
-static inline void outb(u16 port, u8 v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
+/* ---- the console ---- */
 
-static inline void outl(u16 port, u32 v)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline u32 inl(u16 port)
-{
-	u32 v;
-
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static void say(const char *s)
+void say(const char *s)
 {
 	while (*s)
 		outb(0xe9, (u8)*s++);
@@ -36,7 +12,7 @@ static void say(const char *s)
 
 static int failed;
 
-static void check(int ok, const char *what)
+void check(int ok, const char *what)
 {
 	failed |= !ok;
 	say(ok ? "ok - guest: " : "not ok - guest: ");
@@ -44,127 +20,148 @@ static void check(int ok, const char *what)
 	say("\n");
 }
 
-static u32 slot; /* config address of the edu */
-
-static u32 config_read(u32 off)
+void finish(void)
 {
-	outl(0xcf8, slot | off);
-	return inl(0xcfc);
-}
-
-static void config_write(u32 off, u32 v)
-{
-	outl(0xcf8, slot | off);
-	outl(0xcfc, v);
-}
-
-static volatile u32 messages;
-
-#define LAPIC ((volatile u32 *)0xfee00000)
-
-__attribute__((used)) void message_arrived(void)
-{
-	messages++;
-	LAPIC[0xb0 / 4] = 0;
-}
-
-__asm__(".globl message_entry\nmessage_entry:\n\tpushal\n\tcall message_arrived\n\tpopal\n\tiret\n");
-extern char message_entry[];
-
-#define VECTOR 0x41
-static u64 gdt[] = { 0, 0x00cf9a000000ffffull, 0x00cf92000000ffffull };
-static u64 idt[VECTOR + 1];
-
-static void take_interrupts(void)
-{
-	struct __attribute__((packed)) {
-		u16 limit;
-		u32 base;
-	} gdtr = { sizeof(gdt) - 1, (u32)gdt }, idtr = { sizeof(idt) - 1, (u32)idt };
-	u32 at = (u32)message_entry;
-
-	idt[VECTOR] = (u64)(at & 0xffff) | 0x8ull << 16 | 0x8e00ull << 32 | (u64)(at >> 16) << 48;
-	__asm__ volatile("lgdt %0\n\tljmp $8, $1f\n1:\tmov $16, %%eax\n\tmov %%eax, %%ds\n\tmov %%eax, %%es\n\tmov %%eax, %%ss\n\t"
-			 "lidt %1" : : "m"(gdtr), "m"(idtr) : "eax");
-	outb(0x21, 0xff); /* the old interrupt controllers stay silent */
-	outb(0xa1, 0xff);
-	LAPIC[0xf0 / 4] = 0x1ff;
-	__asm__ volatile("sti");
-}
-
-static int find_edu(void)
-{
-	for (u32 dev = 0; dev < 32; dev++) {
-		slot = 0x80000000u | dev << 11;
-		if (config_read(0) == 0x11e81234)
-			return 1;
-	}
-	return 0;
-}
-
-static u32 find_msi(void)
-{
-	for (u32 at = config_read(0x34) & 0xfc; at; at = config_read(at) >> 8 & 0xfc) {
-		if ((config_read(at) & 0xff) == 5)
-			return at;
-	}
-	return 0;
-}
-
-static void dma(volatile u32 *bar, u32 src, u32 dst, u32 count, u32 command)
-{
-	bar[0x80 / 4] = src;
-	bar[0x84 / 4] = 0;
-	bar[0x88 / 4] = dst;
-	bar[0x8c / 4] = 0;
-	bar[0x90 / 4] = count;
-	bar[0x94 / 4] = 0;
-	bar[0x98 / 4] = command;
-	while (bar[0x98 / 4] & 1)
-		;
-}
-
-static u8 page[8192] __attribute__((aligned(4096)));
-
-__attribute__((used)) void guest_main(void)
-{
-	volatile u32 *bar;
-	u32 msi, same = 1;
-
-	check(find_edu(), "the edu is on the bus");
-	bar = (volatile u32 *)(config_read(0x10) & ~0xfu);
-	config_write(4, config_read(4) | 6);
-	check(bar[0] == 0x010000ed, "its BAR says 0x010000ed");
-	bar[1] = 0x1badcafe;
-	check(bar[1] == ~0x1badcafeu, "it is alive");
-
-	for (u32 i = 0; i < 4096; i++)
-		page[i] = (u8)(i * 13 + 5);
-	dma(bar, (u32)page, 0x40000, 4000, 1);
-	dma(bar, 0x40000, (u32)page + 4096, 4000, 3);
-	for (u32 i = 0; i < 4000; i++)
-		same &= ((volatile u8 *)page)[4096 + i] == (u8)(i * 13 + 5);
-	check(same, "4000 bytes went from guest RAM to the edu and back");
-
-	take_interrupts();
-	msi = find_msi();
-	check(msi != 0, "it has MSI");
-	config_write(msi + 4, 0xfee00000);
-	config_write(msi + 8, 0);
-	config_write(msi + 12, VECTOR);
-	config_write(msi, config_read(msi) | 0x10000);
-	bar[0x60 / 4] = 0x55;
-	for (u32 i = 0; i < 100000000 && !messages; i++)
-		__asm__ volatile("pause");
-	check(messages == 1, "an MSI arrived");
-	check(bar[0x24 / 4] == 0x55, "the interrupt status says why");
-	bar[0x64 / 4] = 0x55;
-	check(bar[0x24 / 4] == 0, "acknowledged");
 	outl(0xf4, failed ? 1 : 0);
 	for (;;)
 		__asm__ volatile("hlt");
 }
 
+int comes_to(const volatile u32 *n, u32 want)
+{
+	for (u32 i = 0; i < 1000000000 && *n != want; i++)
+		relax();
+	return *n == want;
+}
+
+/* ---- config space ---- */
+
+u32 config_read(u32 slot, u32 off)
+{
+	outl(0xcf8, slot | off);
+	return inl(0xcfc);
+}
+
+void config_write(u32 slot, u32 off, u32 v)
+{
+	outl(0xcf8, slot | off);
+	outl(0xcfc, v);
+}
+
+void config_write16(u32 slot, u32 off, u16 v)
+{
+	outl(0xcf8, slot | (off & ~3u));
+	outw((u16)(0xcfc + (off & 2)), v);
+}
+
+u32 capability(u32 slot, u32 id)
+{
+	for (u32 at = config_read(slot, 0x34) & 0xfc; at; at = config_read(slot, at) >> 8 & 0xfc) {
+		if ((config_read(slot, at) & 0xff) == id)
+			return at;
+	}
+	return 0;
+}
+
+volatile u32 *bar(u32 slot, u32 n)
+{
+	config_write16(slot, COMMAND, (u16)(config_read(slot, COMMAND) | COMMAND_MEM | COMMAND_BUS));
+	return (volatile u32 *)(config_read(slot, 0x10 + 4 * n) & ~0xfu);
+}
+
+/* ---- the edu ---- */
+
+static void dma(volatile u32 *edu, u32 src, u32 dst, u32 count, u32 command)
+{
+	edu[0x80 / 4] = src;
+	edu[0x84 / 4] = 0;
+	edu[0x88 / 4] = dst;
+	edu[0x8c / 4] = 0;
+	edu[0x90 / 4] = count;
+	edu[0x94 / 4] = 0;
+	edu[0x98 / 4] = command;
+	while (edu[0x98 / 4] & 1)
+		;
+}
+
+static u8 page[8192] __attribute__((aligned(4096)));
+
+/* Reads its identity, moves data through guest RAM in both directions by its DMA, and takes an MSI. */
+void test_edu(void)
+{
+	volatile u32 *edu;
+	u32 msi, same = 1;
+
+	check(config_read(EDU, 0) == 0x11e81234, "the edu is on the bus");
+	edu = bar(EDU, 0);
+	check(edu[0] == 0x010000ed, "its BAR says 0x010000ed");
+	edu[1] = 0x1badcafe;
+	check(edu[1] == ~0x1badcafeu, "it is alive");
+
+	for (u32 i = 0; i < 4096; i++)
+		page[i] = (u8)(i * 13 + 5);
+	dma(edu, (u32)page, 0x40000, 4000, 1);
+	dma(edu, 0x40000, (u32)page + 4096, 4000, 3);
+	for (u32 i = 0; i < 4000; i++)
+		same &= ((volatile u8 *)page)[4096 + i] == (u8)(i * 13 + 5);
+	check(same, "4000 bytes went from guest RAM to the edu and back");
+
+	msi = capability(EDU, 5);
+	check(msi != 0, "it has MSI");
+	config_write(EDU, msi + 4, MESSAGE);
+	config_write(EDU, msi + 8, 0);
+	config_write(EDU, msi + 12, VECTOR_MSI);
+	config_write(EDU, msi, config_read(EDU, msi) | 0x10000);
+	edu[0x60 / 4] = 0x55;
+	check(comes_to(&arrived[VECTOR_MSI], 1), "an MSI arrived");
+	check(edu[0x24 / 4] == 0x55, "the interrupt status says why");
+	edu[0x64 / 4] = 0x55;
+	check(edu[0x24 / 4] == 0, "acknowledged");
+	arrived[VECTOR_MSI] = 0;
+}
+
+/* ---- what is asked for ---- */
+
+static int same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+/* @info: of the multiboot loader; the command line is its fifth number. */
+static const char *last_word(const u32 *info)
+{
+	const char *line = info[0] & 4 ? (const char *)info[4] : "", *word = line;
+
+	for (; *line; line++) {
+		if (*line == ' ')
+			word = line + 1;
+	}
+	return word;
+}
+
+__attribute__((used)) void guest_main(const u32 *info)
+{
+	const char *word = last_word(info);
+
+	take_interrupts();
+	if (same(word, "command")) {
+		touch_command();
+	} else if (same(word, "racing")) {
+		touch_racing();
+	} else if (same(word, "asleep")) {
+		touch_asleep();
+	} else if (reset_begun()) {
+		reset_check();
+	} else {
+		test_edu();
+		test_face();
+		reset_begin();
+	}
+	finish();
+}
+
 __asm__(".section .multiboot, \"a\"\n\t.align 4\n\t.long 0x1badb002, 0, -0x1badb002\n"
-	".section .text\n.globl _start\n_start:\n\tmov $stack_top, %esp\n\tcall guest_main\n"
+	".section .text\n.globl _start\n_start:\n\tmov $stack_top, %esp\n\tpush %ebx\n\tcall guest_main\n"
 	".section .bss\n\t.align 16\n\t.space 16384\nstack_top:\n");
