@@ -10,10 +10,13 @@
  * registers; BARs of different buses never share the 1 MiB (4 KiB for I/O) that a window can express.
  *
  * Accesses are cut so that a model sees what a device sees: naturally aligned 1, 2, 4 or 8 bytes, or an aligned
- * vector store in one piece. MSI-X table and PBA are answered by irq.c. Nothing reaches a function that does not decode:
- * COMMAND and the power state change with nobody at the BARs (write side of "access").
+ * vector store in one piece. MSI-X table and PBA are answered by irq.c. Nothing reaches a function that does not
+ * decode: COMMAND, the power state and the ROM's enable change, and the function goes, with nobody at the BARs (write
+ * side of "access"). Whoever lets accesses through asks before, in words of its own; that no model is ever called
+ * otherwise is asserted where all of them are called, before the call and after it.
  */
 #include "pci/priv.h"
+#include <assert.h>
 #include <string.h>
 
 #define MEM32_BASE  0xc0000000ull
@@ -278,10 +281,11 @@ bool pci_bar_decodes(struct pci_dev *d, unsigned bar)
 
 /* ---- access ---- */
 
-static void model_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write)
+void pci_model_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write)
 {
 	struct pci_priv *p = d->priv;
 
+	assert(pci_decodes(d, bar) && !p->in_reset);
 	if (write) {
 		if (p->model.write)
 			p->model.write(p->state, bar, offset, data, width);
@@ -290,6 +294,7 @@ static void model_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8
 		if (p->model.read)
 			p->model.read(p->state, bar, offset, data, width);
 	}
+	assert(pci_decodes(d, bar) && !p->in_reset);
 }
 
 /* The largest piece at @offset that the bus would carry as one: a power of two, aligned, at most @n. */
@@ -314,7 +319,7 @@ static void trapped_access(struct pci_dev *d, unsigned bar, uint64_t offset, uin
 		if (pci_msix_bar_hit(d, bar, offset, w))
 			pci_msix_bar_access(d, bar, offset, data, w, write);
 		else
-			model_access(d, bar, offset, data, w, write);
+			pci_model_access(d, bar, offset, data, w, write);
 		offset += w;
 		data += w;
 		n -= w;
@@ -350,7 +355,7 @@ void pci_vga_access(struct pci_dev *d, unsigned address, void *data, unsigned wi
 {
 	SCOPED_READ(&d->priv->access);
 	if (pci_decodes(d, PCI_VGA))
-		model_access(d, PCI_VGA, address, data, width, write);
+		pci_model_access(d, PCI_VGA, address, data, width, write);
 	else if (!write)
 		memset(data, 0xff, width);
 }

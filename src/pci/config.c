@@ -197,7 +197,7 @@ static bool gates_access(const struct pci_dev *d, unsigned offset)
 {
 	unsigned dword = offset & ~3u, pm = d->priv->cap_pm;
 
-	return dword == PCI_COMMAND || (pm && dword == pm + PCI_PM_CTRL);
+	return dword == PCI_COMMAND || dword == PCI_ROM_ADDRESS || (pm && dword == pm + PCI_PM_CTRL);
 }
 
 static void bytes_write(struct pci_dev *d, unsigned offset, unsigned width, uint32_t value, struct config_actions *act)

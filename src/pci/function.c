@@ -277,12 +277,18 @@ void pci_dev_leave_group(struct pci_dev *d)
 		iommu_dev_leave(d->iommu);
 }
 
+void pci_dev_set_gone(struct pci_dev *d)
+{
+	SCOPED_WRITE(&d->priv->access);
+	atomic_store(&d->priv->gone, true);
+}
+
 /* First whoever may call the model, then the model, whose threads use the rest. */
 void pci_dev_free(struct pci_dev *d)
 {
 	struct pci_priv *p = d->priv;
 
-	atomic_store(&p->gone, true);
+	pci_dev_set_gone(d);
 	if (d->iommu)
 		pci_dma_quiesce(d); /* its threads are waited for below */
 	pci_bars_withdraw(d);

@@ -4,7 +4,8 @@
  *
  * Locks of one function, outermost first:
  *   access  read side around every callback of the model that a CPU or a peer caused; write side around the
- *           model's reset and around writes to COMMAND and PMCSR, which so see no access under way.
+ *           model's reset, its end, and writes to COMMAND, PMCSR and the ROM's register, which so see no access
+ *           under way.
  *   lock    config bytes, MSI-X table, pin. Never held while the model is called; the message handler is called
  *           under it.
  * What the data path asks (COMMAND, power state, being reset) is kept in atomics beside the config bytes, written
@@ -116,6 +117,7 @@ struct pci_priv {
 	bool created;            /* [I] model.create has succeeded */
 	void *state;             /* [I] the model's */
 	struct rwlock access;    /* RANK_PCI_ACCESS */
+	bool in_reset;           /* [access] the model's reset runs; only asserted */
 	const struct iommu_unit *unit; /* [I] */
 	struct pci_dev_desc desc; /* [I] for a rescan; pasid, pri and ats as they are with the model's */
 
@@ -257,6 +259,8 @@ void pci_bars_withdraw(struct pci_dev *d);
 void pci_bars_fini(struct pci_dev *d);
 /** pci_bar_decodes - @bar answers at its boot address: decode on here and in every bridge above */
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar);
+/** pci_model_access - one load or store of BAR @bar, or PCI_ROM, PCI_VGA, which answers; [access] read side */
+void pci_model_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write);
 
 /* ---- rom.c ---- */
 /** pci_rom_take - what the model says of it. -EINVAL with the reason in @why */
@@ -327,6 +331,8 @@ int pci_group_join(struct pci_dev *d);
 int pci_dev_create_locked(struct pci_bus *bus, const struct pci_dev_desc *desc, uint8_t secondary, struct pci_dev **out);
 void pci_dev_unlist(struct pci_dev *d);
 void pci_dev_leave_group(struct pci_dev *d);
+/** pci_dev_set_gone - it answers nobody any more; no access to its model is under way when this returns */
+void pci_dev_set_gone(struct pci_dev *d);
 /** pci_dev_free - in any state of completeness; nobody else may have it */
 void pci_dev_free(struct pci_dev *d);
 

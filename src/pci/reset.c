@@ -21,8 +21,10 @@ void pci_function_reset(struct pci_dev *d)
 	iommu_dev_cancel_begin(d->iommu); /* the model's reset waits for its worker */
 	pci_peer_forget(d->pci->peer, d);
 	rwlock_write(&p->access);
+	p->in_reset = true;
 	if (p->has_model && p->model.reset)
 		p->model.reset(p->state);
+	p->in_reset = false;
 	pci_dma_quiesce(d);
 	for (unsigned i = 0; i < 6; i++) {
 		if (pci_bar(d, i)->shm)

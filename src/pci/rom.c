@@ -62,12 +62,9 @@ static unsigned piece(uint64_t offset, unsigned n)
 
 static void model_read(struct pci_dev *d, uint64_t offset, uint8_t *data, unsigned n)
 {
-	struct pci_priv *p = d->priv;
-
-	memset(data, 0, n);
-	for (unsigned w; n && p->model.read; n -= w, offset += w, data += w) {
+	for (unsigned w; n; n -= w, offset += w, data += w) {
 		w = piece(offset, n);
-		p->model.read(p->state, PCI_ROM, offset, data, w);
+		pci_model_access(d, PCI_ROM, offset, data, w, false);
 	}
 }
 

@@ -215,7 +215,7 @@ void pci_dev_unplug_one(struct pci_dev *d)
 	mutex_lock(&d->pci->change);
 	set_announced(d, false);
 	pci_sysfs_remove(d);
-	atomic_store(&p->gone, true);
+	pci_dev_set_gone(d);
 	pci_dma_quiesce(d);
 	pci_dev_leave_group(d);
 	pci_dev_unlist(d);

@@ -42,7 +42,7 @@ static void toy_destroy(void *state)
 	free(t);
 }
 
-void (*toy_on_reset)(struct pci_dev *d);
+void (*toy_on_reset)(struct pci_dev *d), (*toy_on_read)(struct pci_dev *d);
 
 static void toy_reset(void *state)
 {
@@ -63,6 +63,8 @@ static void toy_read(void *state, unsigned bar, uint64_t offset, void *data, uns
 {
 	struct toy *t = state;
 
+	if (toy_on_read)
+		toy_on_read(t->dev);
 	SCOPED_LOCK(&t->lock);
 	t->reads++;
 	t->last_offset = offset;

@@ -49,8 +49,8 @@ struct toy {
 #define TOY_MEM    2 /* mem64, plain, prefetchable */
 #define TOY_IO     4
 #define TOY_VECTORS 70
-/* Called in the middle of a toy's reset; NULL: nothing */
-extern void (*toy_on_reset)(struct pci_dev *d);
+/* Called in the middle of a toy's reset, of a load; NULL: nothing */
+extern void (*toy_on_reset)(struct pci_dev *d), (*toy_on_read)(struct pci_dev *d);
 extern const struct pci_model toy_model;          /* PCI Express */
 extern const struct pci_model toy_pci_model;      /* conventional, PM with state loss */
 extern const struct pci_model bare_model;         /* PCI Express, nothing but a header */

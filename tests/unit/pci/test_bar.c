@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* BARs: how accesses reach a model, plain memory, MSI-X in the middle, mirrors, placement. */
 #include "harness.h"
+#include <unistd.h>
 
 static struct pci_dev *d;
 static struct toy *t;
@@ -257,6 +258,81 @@ static void rom(void **state)
 	assert_int_equal((uint32_t)v, 0);
 }
 
+/* ---- who makes a function stop answering waits for the access under way ---- */
+
+static struct ending {
+	struct pci_dev *d;
+	unsigned bar;
+	void (*fn)(struct pci_dev *d);
+	struct thread thread;
+	atomic_bool begun, done;
+	bool waited;
+} ending;
+
+static void ending_main(void *arg)
+{
+	atomic_store(&ending.begun, true);
+	ending.fn(ending.d);
+	atomic_store(&ending.done, true);
+}
+
+static void end_meanwhile(struct pci_dev *dev)
+{
+	toy_on_read = NULL;
+	assert_int_equal(thread_start(&ending.thread, "ending", ending_main, NULL), 0);
+	while (!atomic_load(&ending.begun))
+		usleep(100);
+	usleep(20000); /* who does not wait is done by now, or the test sees nothing */
+	ending.waited = !atomic_load(&ending.done) && pci_decodes(dev, ending.bar);
+}
+
+static void ends(struct pci_dev *dev, unsigned bar, void (*fn)(struct pci_dev *d))
+{
+	uint32_t v;
+
+	ending = (struct ending){ .d = dev, .bar = bar, .fn = fn };
+	assert_true(pci_decodes(dev, bar));
+	toy_on_read = end_meanwhile;
+	pci_bar_access(dev, bar, 0, &v, 4, false);
+	thread_join(&ending.thread);
+	assert_true(ending.waited);
+	assert_false(pci_decodes(dev, bar));
+}
+
+static void memory_off(struct pci_dev *dev)
+{
+	pci_config_write(dev, PCI_COMMAND, 2, 0);
+}
+
+static void sleep_deeply(struct pci_dev *dev)
+{
+	pci_set_power(dev, 3);
+}
+
+static void rom_off(struct pci_dev *dev)
+{
+	pci_config_write(dev, PCI_ROM_ADDRESS, 4, (uint32_t)pci_rom(dev).address);
+}
+
+static void endings(void **state)
+{
+	struct pci_model m = toy_model;
+	struct dev *dev;
+	struct pci_dev *r;
+
+	m.rom_size = 2048;
+	r = add(box.root, 2, 0, &m, NULL);
+	dev = dev_get(&r->dev);
+	ends(r, TOY_REGS, memory_off);
+	pci_config_write(r, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	ends(r, TOY_REGS, sleep_deeply);
+	pci_set_power(r, 0);
+	pci_config_write(r, PCI_ROM_ADDRESS, 4, (uint32_t)pci_rom(r).address | PCI_ROM_ADDRESS_ENABLE);
+	ends(r, PCI_ROM, rom_off);
+	ends(r, TOY_REGS, pci_dev_unplug);
+	dev_put(dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +346,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(placement, start, box_stop),
 		cmocka_unit_test_setup_teardown(rom, start, box_stop),
 		cmocka_unit_test_setup_teardown(unplugged, start, box_stop),
+		cmocka_unit_test_setup_teardown(endings, start, box_stop),
 	};
 
 	return cmocka_run_group_tests_name("pci bars", tests, NULL, NULL);
