@@ -10,7 +10,6 @@
  */
 #include "race.h"
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #define MSIX_BDF "0000:01:00.0"
 #define PIN_BDF  "0000:00:05.0"
@@ -20,30 +19,13 @@ static struct race_device dev;
 static struct pci_dev *hw;
 static atomic_uint fired, changes, delivered;
 
-/* ---- eventfds ---- */
-
-static int efd_create(void)
-{
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-
-	MUST(fd >= 0);
-	return fd;
-}
-
-static bool efd_take(int fd)
-{
-	uint64_t n;
-
-	return read(fd, &n, sizeof(n)) == sizeof(n);
-}
-
 /* It must come; a minute is for a machine that is busy with other things. */
 static void efd_wait(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	MUST(poll(&p, 1, 60000) == 1);
-	MUST(efd_take(fd));
+	MUST(race_efd_take(fd));
 }
 
 static long irqs(unsigned index, unsigned start, unsigned count, uint32_t flags, const void *data, size_t n)
@@ -80,14 +62,14 @@ static struct {
 
 static void retired(unsigned vector, int set)
 {
-	efd_take(v.fd[set][vector]);
+	race_efd_take(v.fd[set][vector]);
 }
 
 static void retired_check(void)
 {
 	for (unsigned i = 0; i < VECTORS; i++) {
 		for (int set = 0; set < 2; set++)
-			MUST(v.now[i] == set || !efd_take(v.fd[set][i]));
+			MUST(v.now[i] == set || !race_efd_take(v.fd[set][i]));
 	}
 }
 
@@ -128,7 +110,7 @@ static void deliver(unsigned vector)
 {
 	if (v.now[vector] < 0)
 		return;
-	efd_take(v.fd[v.now[vector]][vector]);
+	race_efd_take(v.fd[v.now[vector]][vector]);
 	pci_msix_fire(hw, vector);
 	efd_wait(v.fd[v.now[vector]][vector]);
 	atomic_fetch_add(&delivered, 1);
@@ -230,8 +212,8 @@ static void messages_begin(bool open)
 	hw = pci_find(race_m->machine->pci, MSIX_BDF);
 	MUST(hw);
 	for (unsigned i = 0; i < VECTORS; i++) {
-		v.fd[0][i] = efd_create();
-		v.fd[1][i] = efd_create();
+		v.fd[0][i] = race_efd_create();
+		v.fd[1][i] = race_efd_create();
 		v.now[i] = -1;
 	}
 	if (!open)
@@ -272,7 +254,6 @@ static long pin_mask(uint32_t action)
 static void pin_user(void *arg)
 {
 	unsigned rounds = race_rounds(6000), seed = 8;
-	uint64_t one = 1;
 
 	for (unsigned i = 0; i < rounds; i++) {
 		pin_register(EDU_RAISE, 1);
@@ -281,7 +262,7 @@ static void pin_user(void *arg)
 		if (race_draw(&seed, 2))
 			MUST(pin_mask(VFIO_IRQ_SET_ACTION_UNMASK) == 0);
 		else
-			MUST(write(unmask_fd, &one, sizeof(one)) == sizeof(one));
+			race_efd_signal(unmask_fd);
 		atomic_fetch_add(&delivered, 1);
 	}
 }
@@ -313,8 +294,8 @@ static void pin_race(void)
 	race_begin();
 	race_device_open(PIN_BDF, &dev);
 	MUST(race_config_write(dev.device, PCI_COMMAND, 2, PCI_COMMAND_MEMORY) == 2);
-	pin_fd = efd_create();
-	unmask_fd = efd_create();
+	pin_fd = race_efd_create();
+	unmask_fd = race_efd_create();
 	hook(VFIO_PCI_INTX_IRQ_INDEX, 0, 1, &pin_fd);
 	MUST(irqs(VFIO_PCI_INTX_IRQ_INDEX, 0, 1, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, &unmask_fd,
 		  4) == 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "race.h"
 #include <stdarg.h>
+#include <sys/eventfd.h>
 
 struct uvfio_machine *race_m;
 static atomic_uint actors_left;
@@ -181,6 +182,30 @@ struct iommu_group *race_group(const char *bdf)
 	dev_put(&d->dev);
 	MUST(g);
 	return g;
+}
+
+/* ---- eventfds ---- */
+
+int race_efd_create(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	MUST(fd >= 0);
+	return fd;
+}
+
+void race_efd_signal(int fd)
+{
+	const uint64_t one = 1;
+
+	MUST(write(fd, &one, sizeof(one)) == sizeof(one));
+}
+
+bool race_efd_take(int fd)
+{
+	uint64_t n;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n);
 }
 
 /* ---- devices ---- */

@@ -64,6 +64,12 @@ bool race_driver(const char *bdf, char buf[64]);
 /* The group of a function that is there */
 struct iommu_group *race_group(const char *bdf);
 
+/** race_efd_create - an eventfd that is read without waiting */
+int race_efd_create(void);
+void race_efd_signal(int fd);
+/** race_efd_take - was it signalled? It is not any more */
+bool race_efd_take(int fd);
+
 /** race_device - claim @bdf's group, which must be free, for a new container: descriptors of all three */
 struct race_device {
 	int container, group, device;
