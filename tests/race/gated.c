@@ -145,6 +145,23 @@ void gated_memory(struct gated *g, bool enable, unsigned pm)
 	both_step(g, enable ? ON : OFF);
 }
 
+void gated_switch(struct gated *g, unsigned rounds, unsigned pm, unsigned us)
+{
+	unsigned seed = 3;
+	uint64_t x = 0;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		unsigned how = race_draw(&seed, 4) ? 0 : pm;
+
+		gated_memory(g, false, how);
+		MUST(!gated_call(g, false, g->plain_at, &x) && !gated_load(&g->plain[0], &x) && !gated_load(&g->regs[4], &x));
+		race_pause(&seed, us);
+		gated_memory(g, true, how);
+		MUST(gated_call(g, false, g->plain_at, &x) && gated_load(&g->plain[0], &x) && gated_load(&g->regs[4], &x));
+		race_pause(&seed, us);
+	}
+}
+
 unsigned gated_pm(struct gated *g)
 {
 	unsigned at = race_config_read(g->device, PCI_CAPABILITY_LIST, 1);
@@ -168,6 +185,16 @@ bool gated_reset(struct gated *g)
 	done = race_may(race_ioctl(g->device, VFIO_DEVICE_RESET, NULL), EAGAIN);
 	gated_resetting(g, false);
 	return done;
+}
+
+void gated_resets(struct gated *g, unsigned rounds)
+{
+	unsigned seed = 6;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		gated_reset(g);
+		race_pause(&seed, 300);
+	}
 }
 
 /* ---- begin and end ---- */

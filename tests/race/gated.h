@@ -41,10 +41,14 @@ void gated_step(struct gated *g, enum gated_way way, unsigned step);
 /** gated_memory - COMMAND.MEM, or with @pm (offset of the capability) the power state */
 void gated_memory(struct gated *g, bool enable, unsigned pm);
 unsigned gated_pm(struct gated *g);
+/** gated_switch - @rounds of it, now this way, now that; as long between them as @us microseconds, or less */
+void gated_switch(struct gated *g, unsigned rounds, unsigned pm, unsigned us);
 /** gated_resetting - one begins, which may empty memory; or has ended */
 void gated_resetting(struct gated *g, bool begins);
 /** gated_reset - VFIO_DEVICE_RESET; false: somebody was at the device just now */
 bool gated_reset(struct gated *g);
+/** gated_resets - @rounds of it, with something for sure in between */
+void gated_resets(struct gated *g, unsigned rounds);
 
 /* ---- accesses ---- */
 

@@ -47,7 +47,7 @@ static void resetter(void *arg)
 
 	for (unsigned i = 0; i < rounds; i++) {
 		reset_all(i);
-		usleep(race_draw(&seed, 200));
+		race_pause(&seed, 200);
 	}
 }
 

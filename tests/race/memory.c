@@ -13,40 +13,20 @@ static const struct gated_user user[] = { { &g, 1 }, { &g, 2 }, { &g, 3 } };
 
 /* ---- on and off ---- */
 
-static void switches(unsigned rounds, unsigned pm)
-{
-	unsigned seed = 3;
-	uint64_t x = 0;
-
-	for (unsigned i = 0; i < rounds; i++) {
-		unsigned how = race_draw(&seed, 4) ? 0 : pm;
-
-		gated_memory(&g, false, how);
-		MUST(!gated_call(&g, false, g.plain_at, &x) && !gated_load(&g.plain[0], &x) && !gated_load(&g.regs[4], &x));
-		gated_memory(&g, true, how);
-		MUST(gated_call(&g, false, g.plain_at, &x) && gated_load(&g.plain[0], &x) && gated_load(&g.regs[4], &x));
-	}
-}
-
 static void switcher(void *arg)
 {
-	switches(race_rounds(400), gated_pm(&g));
+	gated_switch(&g, race_rounds(400), gated_pm(&g), 0);
 }
 
 /* A reset wakes the function up, so by COMMAND only. */
 static void command_switcher(void *arg)
 {
-	switches(race_rounds(300), 0);
+	gated_switch(&g, race_rounds(300), 0, 0);
 }
 
 static void resetter(void *arg)
 {
-	unsigned rounds = race_rounds(600), seed = 6;
-
-	for (unsigned i = 0; i < rounds; i++) {
-		gated_reset(&g);
-		usleep(race_draw(&seed, 300)); /* so that something is for sure in between */
-	}
+	gated_resets(&g, race_rounds(600));
 }
 
 static void reset_now_and_then(void *arg)

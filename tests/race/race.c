@@ -35,6 +35,12 @@ unsigned race_draw(unsigned *seed, unsigned n)
 	return (*seed >> 16) % n;
 }
 
+void race_pause(unsigned *seed, unsigned us)
+{
+	if (us)
+		usleep(race_draw(seed, us));
+}
+
 bool race_over(void)
 {
 	return atomic_load(&actors_left) == 0;

@@ -29,6 +29,9 @@ unsigned race_rounds(unsigned usual);
 /** race_draw - a number below @n; each thread has a seed of its own */
 unsigned race_draw(unsigned *seed, unsigned n);
 
+/** race_pause - sleep for some of @us microseconds: to let others come to something, not for anything to be true */
+void race_pause(unsigned *seed, unsigned us);
+
 struct race_actor {
 	void (*fn)(void *arg); /* helpers: until race_over() */
 	void *arg;
