@@ -10,21 +10,8 @@
  *
  * usage: race-processes        UVFIO_RACE_ROUNDS in percent, as of the other races
  */
-#include "abi/vfio.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "program.h"
 #include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define USERS  3
 #define IOVA   0x100000ull
@@ -41,27 +28,6 @@ static struct shared {
 	atomic_int holder; /* who has the device open, or had when he died */
 	atomic_uint claims, devices, dma, binds, plugs, killed;
 } *s;
-
-__attribute__((format(printf, 2, 3))) _Noreturn static void wrong(int line, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("not ok race-processes - line %d: ", line);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-	atomic_store(&s->over, true);
-	_exit(1);
-}
-#define MUST(c) ((c) ? (void)0 : wrong(__LINE__, "not so: %s (%s)", #c, strerrorname_np(errno)))
-
-static unsigned draw(unsigned *seed, unsigned n)
-{
-	*seed = *seed * 1103515245u + 12345u;
-	return (*seed >> 16) % n;
-}
 
 static long put(const char *text, const char *fmt, ...)
 {
@@ -284,17 +250,6 @@ static void plugger_main(unsigned seed)
 
 /* ---- the parent ---- */
 
-static pid_t spawn(void (*fn)(unsigned), unsigned seed)
-{
-	pid_t pid = fork();
-
-	MUST(pid >= 0);
-	if (pid)
-		return pid;
-	fn(seed);
-	_exit(0);
-}
-
 /* By himself or by us; one who has seen something wrong has said so. */
 static void reaped(int status)
 {
@@ -351,23 +306,17 @@ static void claim_at_last(void)
 
 int main(void)
 {
-	const char *percent = getenv("UVFIO_RACE_ROUNDS");
-	unsigned rounds = percent ? (unsigned)(1200 * strtoull(percent, NULL, 0) / 100) + 1 : 1200;
-	char link[128], target[256];
 	pid_t admin[3];
 	int status;
-	ssize_t n;
 
 	s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_SHARED, -1, 0);
+	program_over = &s->over;
 	MUST(s != MAP_FAILED);
-	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/iommu_group", EDU);
-	MUST((n = readlink(link, target, sizeof(target) - 1)) > 0);
-	target[n] = 0;
-	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", strrchr(target, '/') + 1);
+	program_group(EDU, group_path);
 	admin[0] = spawn(binder_main, 51);
 	admin[1] = spawn(binder_main, 52);
 	admin[2] = spawn(plugger_main, 53);
-	users_run(rounds);
+	users_run(program_rounds(1200));
 	for (unsigned i = 0; i < 3; i++) {
 		MUST(waitpid(admin[i], &status, 0) == admin[i]);
 		MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
