@@ -4,8 +4,11 @@
  * raises SIGBUS, and the contents live in memory of the machine's own, where the device still finds them.
  * Only pages that hold something are carried to and fro: a page that was never written stays a hole.
  *
- * A store that a program makes while the file is being cut either lands before the copy or is lost, as a
- * posted write that reaches a device just after it stopped answering.
+ * No store of a program is lost over that: each either faults or is in the contents. A copy made before the file is cut
+ * would miss stores made in between; so the pages are held (a pipe has references to them), the file is cut, upon which
+ * nobody can store to them any more, and then they are read. The file is cut from its end, as much at a time as the
+ * pipe takes. Two exceptions: a page's very first store, if it comes between the search for pages that hold something
+ * and the cut; and a host that allows no pipes.
  */
 #include "mem/priv.h"
 #include <assert.h>
@@ -19,6 +22,8 @@ struct mem_shm {
 	uint64_t length;      /* [I] page multiple */
 	int fd;
 	bool blocked;         /* [lock] */
+	int pipe[2];          /* [lock] empty but while the file is cut; -1: not made yet, or there can be none */
+	unsigned run;         /* [lock] pages that are cut off at once: what the pipe takes, at most a word of held */
 	char *live;           /* [I] the file, mapped; use only while not blocked */
 	char *aside;          /* [I] the contents while blocked */
 	atomic_ullong *held;  /* [I] pages of aside that hold something, a bit each; all clear while not blocked */
@@ -48,6 +53,8 @@ int mem_shm_create(const char *name, uint64_t length, struct mem_shm **out)
 	rwlock_init(&shm->lock, RANK_MEM);
 	shm->length = ALIGN_UP(length, UVFIO_PAGE_SIZE);
 	shm->live = shm->aside = MAP_FAILED;
+	shm->pipe[0] = shm->pipe[1] = -1;
+	shm->run = 64;
 	/* Without MFD_ALLOW_SEALING nobody can seal it against being cut. */
 	shm->fd = memfd_create(name, MFD_CLOEXEC);
 	shm->held = calloc(held_words(shm), sizeof(*shm->held));
@@ -80,6 +87,10 @@ void mem_shm_destroy(struct mem_shm *shm)
 		munmap(shm->aside, shm->length);
 	if (shm->fd >= 0)
 		close(shm->fd);
+	if (shm->pipe[0] >= 0) {
+		close(shm->pipe[0]);
+		close(shm->pipe[1]);
+	}
 	free(shm->held);
 	rwlock_fini(&shm->lock);
 	free(shm);
@@ -90,24 +101,110 @@ int mem_shm_fd(struct mem_shm *shm)
 	return shm->fd;
 }
 
+/* Mark the pages that hold something; returns where the first is, or the end. */
+static uint64_t data_find_locked(struct mem_shm *shm)
+{
+	off_t end = 0, data, first = (off_t)shm->length;
+
+	while ((data = lseek(shm->fd, end, SEEK_DATA)) >= 0) {
+		end = lseek(shm->fd, data, SEEK_HOLE);
+		if (end <= data || data >= (off_t)shm->length)
+			break;
+		end = MIN(end, (off_t)shm->length);
+		first = MIN(first, data);
+		shm_hold(shm, (uint64_t)data, (uint64_t)(end - data));
+	}
+	return (uint64_t)first;
+}
+
+static void pipe_make_locked(struct mem_shm *shm)
+{
+	int size;
+
+	if (shm->pipe[0] >= 0 || pipe2(shm->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return;
+	/* A user with very many pipes is refused, and has smaller ones. */
+	size = fcntl(shm->pipe[1], F_SETPIPE_SZ, (int)(shm->run << UVFIO_PAGE_SHIFT));
+	if (size < 0)
+		size = fcntl(shm->pipe[1], F_GETPIPE_SZ);
+	shm->run = MIN(shm->run, MAX((unsigned)size >> UVFIO_PAGE_SHIFT, 1u));
+}
+
+/* Returns how many of the @n bytes are in the pipe, by reference. */
+static size_t pages_hold_locked(struct mem_shm *shm, uint64_t offset, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		off64_t at = (off64_t)(offset + done);
+		ssize_t more = splice(shm->fd, &at, shm->pipe[1], NULL, n - done, SPLICE_F_NONBLOCK);
+
+		if (more <= 0)
+			break;
+		done += (size_t)more;
+	}
+	return done;
+}
+
+static void pages_read_locked(struct mem_shm *shm, uint64_t offset, size_t n)
+{
+	while (n) {
+		ssize_t done = read(shm->pipe[0], shm->aside + offset, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		assert(done > 0); /* they are there */
+		offset += (uint64_t)done;
+		n -= (size_t)done;
+	}
+}
+
+static void file_cut_locked(struct mem_shm *shm, uint64_t length)
+{
+	/* Making a file of our own shorter cannot fail. */
+	if (ftruncate(shm->fd, (off_t)length) < 0)
+		assert(!"memfd cannot be cut");
+}
+
+/* Pages that are next to each other, the last that the file has, which is then @length long. */
+static void run_cut_locked(struct mem_shm *shm, uint64_t offset, size_t n, uint64_t length)
+{
+	size_t held = pages_hold_locked(shm, offset, n);
+
+	/* Guarded: a program holds the file too, and may have cut it. */
+	if (held < n)
+		(void)mem_copy_guarded(shm->aside + offset + held, shm->live + offset + held, n - held);
+	file_cut_locked(shm, length);
+	pages_read_locked(shm, offset, held);
+}
+
 void mem_shm_block(struct mem_shm *shm)
 {
-	off_t end = 0, data;
+	uint64_t first;
 
 	SCOPED_WRITE(&shm->lock);
 	if (shm->blocked)
 		return;
-	while ((data = lseek(shm->fd, end, SEEK_DATA)) >= 0) {
-		end = lseek(shm->fd, data, SEEK_HOLE);
-		if (end <= data)
-			break;
-		end = MIN(end, (off_t)shm->length);
-		if (mem_copy_guarded(shm->aside + data, shm->live + data, (size_t)(end - data)) == 0)
-			shm_hold(shm, (uint64_t)data, (uint64_t)(end - data));
+	first = data_find_locked(shm);
+	if (first < shm->length)
+		pipe_make_locked(shm);
+	else
+		file_cut_locked(shm, 0);
+	for (size_t w = held_words(shm); w-- > 0;) {
+		uint64_t bits = atomic_load(&shm->held[w]);
+
+		while (bits) {
+			unsigned end = 64 - (unsigned)__builtin_clzll(bits), start = end - 1;
+			uint64_t offset, n;
+
+			while (start && bits & BIT64(start - 1) && end - start < shm->run)
+				start--;
+			offset = (w * 64 + start) << UVFIO_PAGE_SHIFT;
+			n = (uint64_t)(end - start) << UVFIO_PAGE_SHIFT;
+			run_cut_locked(shm, offset, n, offset > first ? offset : 0);
+			bits &= BIT64(start) - 1;
+		}
 	}
-	/* Making a file of our own shorter cannot fail. */
-	if (ftruncate(shm->fd, 0) < 0)
-		assert(!"memfd cannot be cut");
 	shm->blocked = true;
 }
 

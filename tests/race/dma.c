@@ -28,7 +28,7 @@ static void plain_store(struct gated_slot *s, uint64_t v)
 	if (gated_still(&g, BY_CALL, m, OFF))
 		atomic_fetch_add(&dropped, 1);
 	else
-		gated_stored(&g, s, v, BY_CALL, m);
+		gated_stored(&g, s, v, m, gated_still(&g, BY_CALL, m, ON));
 }
 
 static void plain_check(struct gated_slot *s, bool by_dma)

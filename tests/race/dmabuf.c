@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A BAR that is handed out as a dma-buf, mapped for another device, taken away again and used all the while, as memory of
- * the function goes and comes and the function is reset. While memory is on it can be mapped, while it is off it
+ * A BAR that is handed out as a dma-buf, mapped for another device, taken away again and used all the while, as memory
+ * of the function goes and comes and the function is reset. While memory is on it can be mapped, while it is off it
  * cannot; and a mapping that has once been revoked reaches nothing, for good, whatever memory is then.
  */
 #include "gated.h"
@@ -11,6 +11,8 @@
 #define BDF    "0000:01:00.0"
 #define LENGTH 0x4000u
 #define AT     0x1000000u
+
+#define FLAGS  (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_FIXED_IOVA)
 
 static int ctx;
 static uint32_t ioas;
@@ -39,8 +41,7 @@ static int export(void)
 static long buf_map(int buf)
 {
 	struct iommu_ioas_map_file a = {
-		.size = sizeof(a), .flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_FIXED_IOVA,
-		.ioas_id = ioas, .fd = buf, .length = LENGTH, .iova = AT,
+		.size = sizeof(a), .flags = FLAGS, .ioas_id = ioas, .fd = buf, .length = LENGTH, .iova = AT,
 	};
 
 	return race_ioctl(ctx, IOMMU_IOAS_MAP_FILE, &a);
@@ -88,8 +89,7 @@ static void use(struct gated_slot *s, uint64_t *n, struct gated_moment since)
 			atomic_fetch_add(&dead, 1);
 			return;
 		}
-		gated_stored(&g, s, *n, BY_CALL, m);
-		s->sure &= gated_still(&g, BY_CALL, since, ON) && gated_quiet(&g, since);
+		gated_stored(&g, s, *n, m, gated_still(&g, BY_CALL, since, ON) && gated_quiet(&g, since));
 		atomic_fetch_add(&reached, s->sure);
 	}
 }
@@ -143,10 +143,7 @@ static void begin(void)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
-	struct iommu_ioas_map map = {
-		.size = sizeof(map), .flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_FIXED_IOVA,
-		.length = 4096, .iova = PEER_WORD,
-	};
+	struct iommu_ioas_map map = { .size = sizeof(map), .flags = FLAGS, .length = 4096, .iova = PEER_WORD };
 
 	race_begin();
 	MUST((ctx = race_open("/dev/iommu")) >= 0);
@@ -168,8 +165,8 @@ static void end(const char *name)
 	race_end();
 	peer_end(&peer);
 	gated_say(&g, name);
-	printf("# mapped %u times, refused %u times; %u words arrived for sure, %u went where nothing was any more\n", mapped,
-	       refused, reached, dead);
+	printf("# mapped %u times, refused %u times; %u words arrived for sure, %u went where nothing was any more\n",
+	       mapped, refused, reached, dead);
 }
 
 int main(void)

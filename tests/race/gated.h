@@ -4,9 +4,9 @@
  *
  * Whoever takes memory away, and gives it back, says where he is: ON and OFF are for sure, between them anything goes.
  * An access that finds the same step before it and after it must have succeeded in ON, and failed in OFF: EIO for
- * calls, SIGBUS for mappings. What was stored for sure is there later, unless a reset has emptied it: those are counted
- * when they begin and when they end. Calls and mappings have steps of their own, as low power mode concerns mappings
- * alone.
+ * calls, SIGBUS for mappings. What was stored, whenever, is there later, unless a reset has emptied it: those are
+ * counted when they begin and when they end. Calls and mappings have steps of their own, as low power mode concerns
+ * mappings alone.
  *
  * The function is a pcitest: BAR 1 is registers, among them one at 0x18 that fires a vector, BAR 2 plain memory.
  */
@@ -75,11 +75,11 @@ void gated_seen(struct gated *g, enum gated_way way, struct gated_moment m, bool
 struct gated_slot {
 	unsigned index;  /* of the word */
 	uint64_t value;  /* last stored */
-	bool sure;       /* it was stored while memory was on, and no reset near */
+	bool sure;       /* it got there, and no reset was near */
 	unsigned resets; /* begun by then */
 };
-/** gated_stored - @v was stored, perhaps, by an access that began at @m */
-void gated_stored(struct gated *g, struct gated_slot *s, uint64_t v, enum gated_way way, struct gated_moment m);
+/** gated_stored - @v was stored by an access that began at @m; @sure: it has got there */
+void gated_stored(struct gated *g, struct gated_slot *s, uint64_t v, struct gated_moment m, bool sure);
 /** gated_loaded - it was found to be @v: may it? */
 void gated_loaded(struct gated *g, const struct gated_slot *s, uint64_t v);
 

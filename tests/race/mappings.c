@@ -6,8 +6,7 @@
  *
  * Whoever switches says where he is: ON and OFF are for sure, between them anything goes. A touch that finds the same
  * step before and after it has raised SIGBUS in OFF and none in ON, in every process and of every mapping, plain
- * memory or register. What a thread has stored in ON is there later, also for its successors; a store in between is
- * there or is not.
+ * memory or register. What a thread has stored, in ON or between, is there later, also for its successors.
  *
  * usage: race-mappings        UVFIO_RACE_ROUNDS in percent, as of the other races
  */
@@ -29,13 +28,12 @@ enum { ON, GOING_OFF, OFF, GOING_ON, STEPS };
 /* One word of plain memory and one register that are one thread's alone, and after its death its successor's. */
 struct slot {
 	uint64_t plain, reg; /* last stored */
-	bool plain_sure, reg_sure; /* it was stored while memory was on */
 };
 
 static struct shared {
 	atomic_bool over;
 	atomic_uint step;
-	atomic_uint on, off, between, lost, maps, forks, children;
+	atomic_uint on, off, between, maps, forks, children;
 	struct slot slot[CHILDREN * THREADS];
 } *s;
 
@@ -76,25 +74,19 @@ static bool touch(volatile uint64_t *p, uint64_t *value, bool write)
 	return ok;
 }
 
-static void store(volatile uint64_t *p, uint64_t *value, bool *sure)
+static void store(volatile uint64_t *p, uint64_t *value)
 {
-	unsigned before = atomic_load(&s->step);
 	uint64_t v = *value + 1;
 
-	if (!touch(p, &v, true))
-		return;
-	*value = v;
-	*sure = atomic_load(&s->step) == before && before % STEPS == ON;
+	if (touch(p, &v, true))
+		*value = v;
 }
 
-static void check(volatile uint64_t *p, uint64_t value, bool sure)
+static void check(volatile uint64_t *p, uint64_t value)
 {
 	uint64_t v;
 
-	if (!touch(p, &v, false) || v == value)
-		return;
-	MUST(v < value && !sure);
-	atomic_fetch_add(&s->lost, 1);
+	MUST(!touch(p, &v, false) || v == value);
 }
 
 /* ---- what a thread does ---- */
@@ -136,15 +128,15 @@ static void move(struct thread *t)
 
 static void stores(struct thread *t)
 {
-	store(&t->plain[64 * t->n], &t->slot->plain, &t->slot->plain_sure);
-	store(&regs[64 * t->n], &t->slot->reg, &t->slot->reg_sure);
+	store(&t->plain[64 * t->n], &t->slot->plain);
+	store(&regs[64 * t->n], &t->slot->reg);
 }
 
 static void checks(struct thread *t)
 {
-	check(&plain[64 * t->n], t->slot->plain, t->slot->plain_sure);
-	check(&t->plain[64 * t->n], t->slot->plain, t->slot->plain_sure);
-	check(&regs[64 * t->n], t->slot->reg, t->slot->reg_sure);
+	check(&plain[64 * t->n], t->slot->plain);
+	check(&t->plain[64 * t->n], t->slot->plain);
+	check(&regs[64 * t->n], t->slot->reg);
 }
 
 /* A register by a mapping that lives for this one touch. */
@@ -152,7 +144,7 @@ static void glance(struct thread *t)
 {
 	volatile uint64_t *p = map(REGS, PAGE);
 
-	check(&p[64 * t->n], t->slot->reg, t->slot->reg_sure);
+	check(&p[64 * t->n], t->slot->reg);
 	MUST(munmap((void *)p, PAGE) == 0);
 }
 
@@ -304,6 +296,7 @@ int main(void)
 	atomic_store(&s->step, ON);
 	plain = map(PLAIN, SIZE);
 	regs = map(REGS, PAGE);
+	*plain = 1; /* a page's very first store may be lost: docs/DIFFERENCES.md */
 	switches(program_rounds(1500));
 	atomic_store(&s->over, true);
 	for (unsigned i = 0; i < CHILDREN; i++) {
@@ -312,12 +305,12 @@ int main(void)
 	}
 	/* All of it is still there. */
 	for (unsigned i = 0; i < CHILDREN * THREADS; i++) {
-		check(&plain[64 * (i + 1)], s->slot[i].plain, s->slot[i].plain_sure);
-		check(&regs[64 * (i + 1)], s->slot[i].reg, s->slot[i].reg_sure);
+		check(&plain[64 * (i + 1)], s->slot[i].plain);
+		check(&regs[64 * (i + 1)], s->slot[i].reg);
 	}
 	printf("ok race-mappings - while one process switches memory no mapping of any process lies, and nothing is lost\n");
-	printf("# %u switches; %u touches while on, %u while off, %u between; %u stores lost in between; %u mappings, "
-	       "%u children, %u of their own\n", s->step / STEPS, s->on, s->off, s->between, s->lost, s->maps,
+	printf("# %u switches; %u touches while on, %u while off, %u between; %u mappings, "
+	       "%u children, %u of their own\n", s->step / STEPS, s->on, s->off, s->between, s->maps,
 	       s->children, s->forks);
 	return 0;
 }

@@ -304,6 +304,58 @@ static void a_program_that_touches_blocked_memory_gets_sigbus(void **state)
 	mem_shm_destroy(shm);
 }
 
+struct storer {
+	char *program;
+	uint64_t apart;
+	atomic_ullong stored; /* it did not fault */
+	atomic_bool over;
+};
+
+static void store_on(void *arg)
+{
+	struct storer *s = arg;
+
+	for (uint64_t v = 1; !atomic_load(&s->over); v++) {
+		if (mem_copy_guarded(s->program + v % 3 * s->apart, &v, sizeof(v)) == 0)
+			atomic_store(&s->stored, v);
+	}
+}
+
+/* To pages that are in one word of the bitmap, in different ones, and far apart. */
+static void no_store_that_did_not_fault_is_lost(void **state)
+{
+	static const uint64_t apart[] = { PAGE, 64 * PAGE, 63 * PAGE, 150 * PAGE };
+	struct storer s;
+	struct mem_shm *shm;
+	struct thread t;
+	uint64_t seen, v;
+
+	fake_take_faults();
+	for (unsigned i = 0; i < 2000; i++) {
+		if (i % 500 == 0) {
+			s = (struct storer){ .apart = apart[i / 500] };
+			assert_int_equal(mem_shm_create("bar", 400 * PAGE, &shm), 0);
+			s.program = mmap(NULL, 400 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem_shm_fd(shm), 0);
+			for (unsigned n = 0; n < 3; n++)
+				s.program[n * s.apart + PAGE - 1] = 1; /* a page's very first store is not in this */
+			assert_int_equal(thread_start(&t, "storer", store_on, &s), 0);
+		}
+		mem_shm_block(shm);
+		seen = atomic_load(&s.stored);
+		mem_shm_access(shm, seen % 3 * s.apart, &v, sizeof(v), false);
+		assert_true(v == seen); /* one more may be there that it has not told of yet: in another word */
+		mem_shm_unblock(shm);
+		while (atomic_load(&s.stored) == seen)
+			sched_yield();
+		if (i % 500 == 499) {
+			atomic_store(&s.over, true);
+			thread_join(&t);
+			munmap(s.program, 400 * PAGE);
+			mem_shm_destroy(shm);
+		}
+	}
+}
+
 static void a_program_that_cuts_the_file_itself_does_no_harm(void **state)
 {
 	struct mem_shm *shm;
@@ -334,6 +386,7 @@ int main(void)
 		T(a_thread_of_the_machine_survives_too),
 		T(device_memory_keeps_its_contents_while_blocked),
 		T(a_program_that_touches_blocked_memory_gets_sigbus),
+		T(no_store_that_did_not_fault_is_lost),
 		T(a_program_that_cuts_the_file_itself_does_no_harm),
 	};
 	struct sigaction sa = { .sa_handler = passed_on_handler };
