@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mappings in many processes, while one of them switches the function's memory off and on: run by "uvfio run". Children of
- * two threads each use what they have inherited, map for themselves, move and unmap, fork children of their own, which
- * touch all of it, and die; others take their place.
+ * Mappings in many processes, while one of them switches the function's memory off and on, by COMMAND, D3hot and low
+ * power mode: run by "uvfio run". Children of two threads each use what they have inherited, map for themselves, move
+ * and unmap, fork children of their own, which touch all of it, and die; others take their place.
  *
  * Whoever switches says where he is: ON and OFF are for sure, between them anything goes. A touch that finds the same
  * step before and after it has raised SIGBUS in OFF and none in ON, in every process and of every mapping, plain
@@ -20,6 +20,7 @@
 #define THREADS  2
 #define PLAIN    ((off_t)VFIO_PCI_BAR2_REGION_INDEX << 40)
 #define REGS     ((off_t)VFIO_PCI_BAR1_REGION_INDEX << 40)
+#define CONFIG   ((off_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
 #define SIZE     0x8000ul /* of the plain BAR, as much as is mapped */
 #define PAGE     0x1000ul
 
@@ -214,12 +215,48 @@ static void child_main(unsigned n)
 
 /* ---- the first process ---- */
 
-static void memory_set(bool enable)
-{
-	uint16_t command = enable ? 2 : 0;
+static off_t pm_control; /* of the power management capability, in the device's file */
 
+static uint8_t config_byte(unsigned at)
+{
+	uint8_t v;
+
+	MUST(pread(device, &v, 1, CONFIG + at) == 1);
+	return v;
+}
+
+static void pm_find(void)
+{
+	unsigned at = config_byte(0x34);
+
+	while (at && config_byte(at) != 1)
+		at = config_byte(at + 1);
+	MUST(at);
+	pm_control = CONFIG + at + 4;
+}
+
+static void config_write(off_t at, uint16_t value)
+{
+	MUST(pwrite(device, &value, 2, at) == 2);
+}
+
+static void low_power(bool leave)
+{
+	struct vfio_device_feature f = { .argsz = sizeof(f), .flags = VFIO_DEVICE_FEATURE_SET };
+
+	f.flags |= leave ? VFIO_DEVICE_FEATURE_LOW_POWER_EXIT : VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY;
+	MUST(ioctl(device, VFIO_DEVICE_FEATURE, &f) == 0);
+}
+
+static void memory_set(bool enable, unsigned how)
+{
 	atomic_fetch_add(&s->step, 1);
-	MUST(pwrite(device, &command, 2, ((off_t)VFIO_PCI_CONFIG_REGION_INDEX << 40) + 4) == 2);
+	if (how == 0)
+		low_power(enable);
+	else if (how == 1)
+		config_write(pm_control, enable ? 0 : 3);
+	else
+		config_write(CONFIG + 4, enable ? 2 : 0);
 	atomic_fetch_add(&s->step, 1);
 }
 
@@ -257,13 +294,16 @@ static void wait_for(atomic_uint *count)
 
 static void switches(unsigned rounds)
 {
+	unsigned seed = 5;
 	uint64_t v;
 
 	for (unsigned i = 0; i < rounds && !atomic_load(&s->over); i++) {
-		memory_set(false);
+		unsigned how = draw(&seed, 5);
+
+		memory_set(false, how);
 		MUST(!touch(plain, &v, false) && !touch(regs, &v, false));
 		wait_for(&s->off);
-		memory_set(true);
+		memory_set(true, how);
 		MUST(touch(plain, &v, false) && touch(regs, &v, false));
 		wait_for(&s->on);
 	}
@@ -292,8 +332,8 @@ int main(void)
 	MUST(s != MAP_FAILED);
 	MUST(sigaction(SIGBUS, &sa, NULL) == 0);
 	device_open();
-	memory_set(true);
-	atomic_store(&s->step, ON);
+	pm_find();
+	config_write(CONFIG + 4, 2);
 	plain = map(PLAIN, SIZE);
 	regs = map(REGS, PAGE);
 	*plain = 1; /* a page's very first store may be lost: docs/DIFFERENCES.md */
@@ -308,7 +348,7 @@ int main(void)
 		check(&plain[64 * (i + 1)], s->slot[i].plain);
 		check(&regs[64 * (i + 1)], s->slot[i].reg);
 	}
-	printf("ok race-mappings - while one process switches memory no mapping of any process lies, and nothing is lost\n");
+	printf("ok race-mappings - while one process switches memory no mapping of any other lies, and nothing is lost\n");
 	printf("# %u switches; %u touches while on, %u while off, %u between; %u mappings, "
 	       "%u children, %u of their own\n", s->step / STEPS, s->on, s->off, s->between, s->maps,
 	       s->children, s->forks);
