@@ -17,6 +17,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Memory aside that is kept, though nothing is in it: to give it back and take it again costs more than to clear it. */
+#define ASIDE_KEPT 0x10000u
+
 struct mem_shm {
 	struct rwlock lock;   /* RANK_MEM; read: access, write: block and unblock */
 	uint64_t length;      /* [I] page multiple */
@@ -101,6 +104,22 @@ int mem_shm_fd(struct mem_shm *shm)
 	return shm->fd;
 }
 
+/* What the file has of them: a program holds it too, and may have cut it. */
+static void read_all(int fd, char *p, uint64_t n, uint64_t offset)
+{
+	uint64_t done = 0;
+
+	while (done < n) {
+		ssize_t k = pread(fd, p + done, n - done, (off_t)(offset + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			break;
+		done += (uint64_t)k;
+	}
+}
+
 /* Mark the pages that hold something; returns where the first is, or the end. */
 static uint64_t data_find_locked(struct mem_shm *shm)
 {
@@ -171,9 +190,8 @@ static void run_cut_locked(struct mem_shm *shm, uint64_t offset, size_t n, uint6
 {
 	size_t held = pages_hold_locked(shm, offset, n);
 
-	/* Guarded: a program holds the file too, and may have cut it. */
 	if (held < n)
-		(void)mem_copy_guarded(shm->aside + offset + held, shm->live + offset + held, n - held);
+		read_all(shm->fd, shm->aside + offset + held, n - held, offset + held);
 	file_cut_locked(shm, length);
 	pages_read_locked(shm, offset, held);
 }
@@ -208,7 +226,8 @@ void mem_shm_block(struct mem_shm *shm)
 	shm->blocked = true;
 }
 
-static void write_all(int fd, const char *p, uint64_t n, uint64_t offset)
+/* Returns where it ends. */
+static uint64_t write_all(int fd, const char *p, uint64_t n, uint64_t offset)
 {
 	while (n) {
 		ssize_t done = pwrite(fd, p, n, (off_t)offset);
@@ -216,21 +235,37 @@ static void write_all(int fd, const char *p, uint64_t n, uint64_t offset)
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
-			return; /* the host is out of memory: the page reads as zeros */
+			break; /* the host is out of memory: the page reads as zeros */
 		p += done;
 		n -= (uint64_t)done;
 		offset += (uint64_t)done;
 	}
+	return offset;
+}
+
+/* What is aside is somewhere else by now, or not wanted. */
+static void aside_clear(struct mem_shm *shm)
+{
+	uint64_t held = 0;
+
+	for (size_t w = 0; w < held_words(shm); w++)
+		held |= atomic_exchange(&shm->held[w], 0);
+	if (held && shm->length <= ASIDE_KEPT)
+		memset(shm->aside, 0, shm->length);
+	else if (held)
+		madvise(shm->aside, shm->length, MADV_DONTNEED);
 }
 
 void mem_shm_unblock(struct mem_shm *shm)
 {
+	uint64_t end = 0;
+
 	SCOPED_WRITE(&shm->lock);
 	if (!shm->blocked)
 		return;
 	/* In order, each page beyond the end: it can be touched when its contents are there, and not before. */
 	for (size_t w = 0; w < held_words(shm); w++) {
-		uint64_t bits = atomic_exchange(&shm->held[w], 0);
+		uint64_t bits = atomic_load(&shm->held[w]);
 
 		/* Runs of held pages, of this word. */
 		while (bits) {
@@ -240,22 +275,20 @@ void mem_shm_unblock(struct mem_shm *shm)
 			uint64_t offset = (w * 64 + first) << UVFIO_PAGE_SHIFT;
 
 			n = MIN(n, 64 - first);
-			write_all(shm->fd, shm->aside + offset, (uint64_t)n << UVFIO_PAGE_SHIFT, offset);
+			end = write_all(shm->fd, shm->aside + offset, (uint64_t)n << UVFIO_PAGE_SHIFT, offset);
 			bits = n == 64 ? 0 : bits & ~((BIT64(n) - 1) << first);
 		}
 	}
-	if (ftruncate(shm->fd, (off_t)shm->length) < 0)
+	if (end < shm->length && ftruncate(shm->fd, (off_t)shm->length) < 0)
 		assert(!"memfd cannot grow to the length it had");
-	madvise(shm->aside, shm->length, MADV_DONTNEED);
+	aside_clear(shm);
 	shm->blocked = false;
 }
 
 void mem_shm_reset(struct mem_shm *shm)
 {
 	SCOPED_WRITE(&shm->lock);
-	for (size_t w = 0; w < held_words(shm); w++)
-		atomic_store(&shm->held[w], 0);
-	madvise(shm->aside, shm->length, MADV_DONTNEED);
+	aside_clear(shm);
 	/* Mappings stay and find empty pages. */
 	if (!shm->blocked && fallocate(shm->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)shm->length) < 0)
 		assert(!"a memfd takes holes");

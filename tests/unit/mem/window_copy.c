@@ -282,6 +282,35 @@ static void device_memory_keeps_its_contents_while_blocked(void **state)
 	mem_shm_destroy(NULL);
 }
 
+/* Small memory is kept aside and cleared, large is given back. */
+static void what_was_aside_once_does_not_come_back(void **state)
+{
+	static const unsigned sizes[] = { 2, 200 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const uint64_t size = sizes[i] * PAGE;
+		struct mem_shm *shm;
+		char *program, buf[4];
+
+		assert_int_equal(mem_shm_create("bar", size, &shm), 0);
+		program = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem_shm_fd(shm), 0);
+		assert_ptr_not_equal(program, MAP_FAILED);
+		strcpy(program + PAGE, "old");
+		mem_shm_block(shm);
+		mem_shm_unblock(shm);
+		assert_string_equal(program + PAGE, "old");
+		mem_shm_reset(shm);
+		mem_shm_block(shm);
+		mem_shm_access(shm, PAGE, buf, sizeof(buf), false);
+		assert_memory_equal(buf, "\0\0\0\0", sizeof(buf));
+		mem_shm_access(shm, PAGE, "n", 1, true); /* the rest of the page is carried with it */
+		mem_shm_unblock(shm);
+		assert_memory_equal(program + PAGE, "n\0\0\0", sizeof(buf));
+		munmap(program, size);
+		mem_shm_destroy(shm);
+	}
+}
+
 static void a_program_that_touches_blocked_memory_gets_sigbus(void **state)
 {
 	struct sigaction sa = { .sa_handler = jump_out }, old;
@@ -385,6 +414,7 @@ int main(void)
 		T(a_bad_pointer_is_an_error_at_every_size),
 		T(a_thread_of_the_machine_survives_too),
 		T(device_memory_keeps_its_contents_while_blocked),
+		T(what_was_aside_once_does_not_come_back),
 		T(a_program_that_touches_blocked_memory_gets_sigbus),
 		T(no_store_that_did_not_fault_is_lost),
 		T(a_program_that_cuts_the_file_itself_does_no_harm),
