@@ -13,7 +13,8 @@
 
 struct event {
 	struct ref ref;
-	int fd; /* [I] owned */
+	int fd;        /* [I] owned */
+	bool nonblock; /* [I] it was non-blocking when it was wrapped; its owner may have changed that */
 };
 
 /**

@@ -187,15 +187,20 @@ static void a_failed_watch_leaves_the_result_alone(void **state)
 
 static void a_full_counter_stays_full(void **state)
 {
-	struct event *ev = NULL;
-	uint64_t full = UINT64_MAX - 1;
+	/* What the caller makes it with, and then turns it to. */
+	static const int flags[][2] = { { 0, 0 }, { EFD_NONBLOCK, O_NONBLOCK }, { EFD_NONBLOCK, 0 } };
 
-	/* Blocking, as a caller may have made it. */
-	assert_int_equal(event_create(eventfd(0, EFD_CLOEXEC), &ev), 0);
-	assert_int_equal(write(ev->fd, &full, sizeof(full)), sizeof(full));
-	event_signal(ev);
-	assert_true(drain(ev) == full);
-	event_put(ev);
+	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct event *ev = NULL;
+		uint64_t full = UINT64_MAX - 1;
+
+		assert_int_equal(event_create(eventfd(0, EFD_CLOEXEC | flags[i][0]), &ev), 0);
+		assert_int_equal(fcntl(ev->fd, F_SETFL, O_RDWR | flags[i][1]), 0);
+		assert_int_equal(write(ev->fd, &full, sizeof(full)), sizeof(full));
+		event_signal(ev);
+		assert_true(drain(ev) == full);
+		event_put(ev);
+	}
 }
 
 int main(void)
