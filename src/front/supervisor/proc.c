@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processes of the tree. One is made when a thread of it first makes a call that needs it, and goes when its
- * pidfd reports the end. A thread is found by a small direct-mapped cache; tgkill(tgid, tid, 0) proves that the
- * number still means the same, as numbers are reused.
+ * pidfd reports the end. A thread is found by a small direct-mapped cache. The number of a process's first thread is
+ * the process's until that end; of any other, tgkill(tgid, tid, 0) proves that it still means the same, as numbers
+ * are reused.
  *
  * A child that has not called yet is not known; what it inherits is found in its memory (signals.c, image.c)
  * or copied from its parent here.
@@ -179,7 +180,7 @@ static struct super_proc *proc_create(struct super *s, pid_t tgid)
 struct super_proc *super_proc_of(struct super *s, pid_t tid)
 {
 	unsigned slot = (unsigned)tid % SUPER_TID_CACHE;
-	struct super_proc *p = NULL, *old;
+	struct super_proc *p = NULL, *old = NULL;
 	uint64_t tgid;
 
 	mutex_lock(&s->procs_lock);
@@ -189,7 +190,7 @@ struct super_proc *super_proc_of(struct super *s, pid_t tid)
 	}
 	mutex_unlock(&s->procs_lock);
 	if (p) {
-		if (syscall(SYS_tgkill, p->tgid, tid, 0) == 0 || errno == EPERM)
+		if (tid == p->tgid || syscall(SYS_tgkill, p->tgid, tid, 0) == 0 || errno == EPERM)
 			return p;
 		super_proc_put(p);
 	}
@@ -201,10 +202,13 @@ struct super_proc *super_proc_of(struct super *s, pid_t tid)
 	if (!p)
 		return NULL;
 	mutex_lock(&s->procs_lock);
-	old = s->tids[slot].proc;
-	s->tids[slot].tid = tid;
-	s->tids[slot].proc = p;
-	ref_get(&p->ref);
+	/* If its end was reported meanwhile, nobody would take it out of the cache. */
+	if (find_locked(s, p->tgid) == p) {
+		old = s->tids[slot].proc;
+		s->tids[slot].tid = tid;
+		s->tids[slot].proc = p;
+		ref_get(&p->ref);
+	}
 	mutex_unlock(&s->procs_lock);
 	super_proc_put(old);
 	return p;
