@@ -59,8 +59,14 @@ void pci_mirror_fini(struct pci_dev *d)
 	struct pci_priv *p = d->priv;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		for (uint64_t n = 0; p->mirror[i] && n < mirror_pages(&p->bar[i]); n++)
-			page_free(d->pci, atomic_load(&p->mirror[i][n]));
+		for (uint64_t n = 0; p->mirror[i] && p->mirrors && n < mirror_pages(&p->bar[i]); n++) {
+			struct mirror_page *page = atomic_load(&p->mirror[i][n]);
+
+			if (!page)
+				continue;
+			page_free(d->pci, page);
+			p->mirrors--;
+		}
 		free(p->mirror[i]);
 		p->mirror[i] = NULL;
 	}
@@ -91,6 +97,7 @@ static struct mirror_page *page_make(struct pci_dev *d, unsigned bar, uint64_t o
 	if (!page)
 		return NULL;
 	mirror_block(page, p->mirror_blocked);
+	p->mirrors++;
 	atomic_store_explicit(&p->mirror[bar][offset / UVFIO_PAGE_SIZE], page, memory_order_release);
 	return page;
 }
@@ -98,15 +105,19 @@ static struct mirror_page *page_make(struct pci_dev *d, unsigned bar, uint64_t o
 void pci_mirror_block(struct pci_dev *d, bool blocked)
 {
 	struct pci_priv *p = d->priv;
+	unsigned left;
 
 	SCOPED_LOCK(&d->lock);
 	p->mirror_blocked = blocked;
+	left = p->mirrors;
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		for (uint64_t n = 0; p->mirror[i] && n < mirror_pages(&p->bar[i]); n++) {
+		for (uint64_t n = 0; p->mirror[i] && left && n < mirror_pages(&p->bar[i]); n++) {
 			struct mirror_page *page = atomic_load_explicit(&p->mirror[i][n], memory_order_relaxed);
 
-			if (page)
-				mirror_block(page, blocked);
+			if (!page)
+				continue;
+			mirror_block(page, blocked);
+			left--;
 		}
 	}
 }

@@ -138,6 +138,7 @@ struct pci_priv {
 	struct pci_window window[PCI_BARS + 1]; /* [I] */
 	struct pci_rom rom;                     /* [I] address: as placed */
 	_Atomic(struct mirror_page *) *mirror[PCI_BARS]; /* [I] one slot a page; NULL: none */
+	unsigned mirrors;                   /* [lock] pages there are in all: most have none, and a BAR may be very large */
 	bool mirror_blocked;                /* [lock] what every page of them says */
 	struct pci_range win[PCI_WINS];     /* [topo] bridges: what they pass down */
 
