@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Every figure is the median of 11 rounds, printed as "NAME NANOSECONDS", one a line; bench/run puts them beside their floors. */
+/*
+ * Every figure is the median of BENCH_ROUNDS, printed as "NAME NANOSECONDS", one a line; bench/run puts them beside
+ * their floors.
+ */
 #ifndef UVFIO_BENCH_H
 #define UVFIO_BENCH_H
 
@@ -8,7 +11,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+#ifndef BENCH_ROUNDS
 #define BENCH_ROUNDS 11
+#endif
 
 static inline double bench_now(void)
 {
@@ -31,17 +36,22 @@ static inline double bench_median(double round[BENCH_ROUNDS])
 	return round[BENCH_ROUNDS / 2];
 }
 
-/* BENCH_NS(n, statement): nanoseconds of one @statement, @n of them a round */
+/* BENCH_ROUND_NS(n, statement): nanoseconds of one @statement, in one round of @n; it may use i_, which counts them */
+#define BENCH_ROUND_NS(n, ...)                                          \
+	({                                                              \
+		double t_ = bench_now();                                \
+		for (long i_ = 0; i_ < (long)(n); i_++) {               \
+			__VA_ARGS__;                                    \
+		}                                                       \
+		(bench_now() - t_) / (double)(n);                       \
+	})
+
+/* BENCH_NS(n, statement): the median of rounds */
 #define BENCH_NS(n, ...)                                                \
 	({                                                              \
 		double r_[BENCH_ROUNDS];                                \
-		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++) {             \
-			double t_ = bench_now();                        \
-			for (long i_ = 0; i_ < (long)(n); i_++) {       \
-				__VA_ARGS__;                            \
-			}                                               \
-			r_[k_] = (bench_now() - t_) / (double)(n);      \
-		}                                                       \
+		for (int k_ = 0; k_ < BENCH_ROUNDS; k_++)               \
+			r_[k_] = BENCH_ROUND_NS(n, __VA_ARGS__);        \
 		bench_median(r_);                                       \
 	})
 

@@ -46,7 +46,7 @@ static void __attribute__((format(printf, 1, 2))) detail(const char *fmt, ...)
 }
 
 /* A number below @n. */
-static uint64_t any(uint64_t *s, uint64_t n)
+static inline uint64_t any(uint64_t *s, uint64_t n)
 {
 	*s = *s * 6364136223846793005ull + 1442695040888963407ull;
 	return (*s >> 32) * n >> 32;
