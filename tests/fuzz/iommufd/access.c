@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accesses and dma-bufs of the test interface. An access is named by its descriptor in the place of an id. */
-#include "fuzz.h"
+#include "calls.h"
 
 void do_access(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a monitor does for a guest: nested page tables, virtual IOMMUs, and what belongs to them. */
-#include "fuzz.h"
+#include "calls.h"
 #include <string.h>
 #include <sys/mman.h>
 

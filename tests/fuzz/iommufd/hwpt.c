@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* HWPTs, their dirty pages and queues of faults; virtual IOMMUs. */
-#include "fuzz.h"
+#include "calls.h"
 
 void do_hwpt_alloc(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Mock devices and the rest of the test interface, but for accesses and dma-bufs. */
-#include "fuzz.h"
+#include "calls.h"
 
 int test_call(int fd, uint32_t op, uint32_t id, struct iommu_test_cmd *c)
 {

@@ -90,7 +90,7 @@ void do_unset_container(void)
 void do_get_device(void)
 {
 	int group = pick(GROUP);
-	unsigned i = byte() % (DEVICES + 1);
+	unsigned i = byte() % ndevices;
 
-	file_add(try(group, VFIO_GROUP_GET_DEVICE_FD, (void *)(i == SOFT ? "soft0" : bdfs[i])), DEVICE);
+	file_add(try(group, VFIO_GROUP_GET_DEVICE_FD, (void *)devices[i].name), DEVICE);
 }

@@ -37,13 +37,6 @@ void do_detach(void)
 	CALL(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, a);
 }
 
-void set_master(int fd, bool on)
-{
-	uint16_t command = on ? 6 : 2;
-
-	uvfio_pwrite(m, fd, &command, 2, CONFIG + 4);
-}
-
 void do_master(void)
 {
 	int fd = pick(DEVICE);
@@ -61,7 +54,7 @@ void do_dma(void)
 	static uint8_t data[2 * PAGE];
 	static const size_t sizes[] = { 4, 1, 8, 64, PAGE, 5000, 2 * PAGE, 0 };
 	uint8_t b = byte();
-	struct pci_dev *d = pci[b % DEVICES];
+	struct pci_dev *d = devices[b % npci].pci;
 	size_t n = sizes[b >> 5];
 	uint64_t at = iova();
 	bool fault;
@@ -80,15 +73,4 @@ void do_dma(void)
 	}
 	if (trace)
 		fprintf(stderr, "dma(%s, %#lx, %zu): %d\n", pci_dev_name(d), at, n, rc);
-}
-
-/* Registers of the soft device: 8 IOVA, 16 count, 24 direction, 32 command; pages for commands 1 and 2, else bytes */
-void do_soft(void)
-{
-	int fd = pick(DEVICE);
-	uint8_t b = byte();
-	uint64_t v[4] = { iova(), (b & 7) > 2 ? b * 8u : b >> 4, 3, b & 7 };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(v); i++)
-		uvfio_pwrite(m, fd, &v[i], 8, 8 + 8 * i);
 }

@@ -63,7 +63,7 @@ int pick_host(void)
 	return -1;
 }
 
-/* ---- calls ---- */
+/* ---- requests ---- */
 
 int try(int fd, unsigned long cmd, void *arg)
 {
@@ -102,6 +102,52 @@ int call(int fd, unsigned long cmd, void *arg, size_t n)
 	return rc;
 }
 
+/* ---- to begin with ---- */
+
+int open_ctx(void)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int fd = file_add(uvfio_open(m, "/dev/iommu", O_RDWR), CTX);
+
+	try(fd, IOMMU_IOAS_ALLOC, &alloc);
+	return fd;
+}
+
+int open_device(unsigned i, int ctx)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = ctx };
+	int fd = file_add(uvfio_open(m, devices[i].node, O_RDWR), DEVICE);
+
+	try(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	if (devices[i].pci)
+		set_master(fd, true);
+	return fd;
+}
+
+void attach(int device, uint32_t pt)
+{
+	struct vfio_device_attach_iommufd_pt a = { .argsz = sizeof(a), .pt_id = pt };
+
+	try(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &a);
+}
+
+void map_arena(int ctx, uint32_t ioas)
+{
+	struct iommu_ioas_map map = { .size = sizeof(map), .flags = 7, .ioas_id = ioas, .iova = 0x10000,
+				      .user_va = (uintptr_t)ARENA, .length = 8 * PAGE };
+
+	try(ctx, IOMMU_IOAS_MAP, &map);
+}
+
+void set_master(int device, bool on)
+{
+	uint16_t command = on ? 6 : 2;
+
+	uvfio_pwrite(m, device, &command, 2, CONFIG + 4);
+}
+
+/* ---- calls ---- */
+
 void do_place(void)
 {
 	uint8_t b = byte();
@@ -119,15 +165,15 @@ void do_open_ctx(void)
 
 void do_open_device(void)
 {
-	file_add(uvfio_open(m, nodes[byte() % ARRAY_SIZE(nodes)], O_RDWR), DEVICE);
+	file_add(uvfio_open(m, devices[byte() % ndevices].node, O_RDWR), DEVICE);
 }
 
 void do_open_group(void)
 {
-	uint8_t b = byte();
+	unsigned i = byte() % (ndevices + 1);
 
-	if (b % 8 < ARRAY_SIZE(groups))
-		file_add(uvfio_open(m, groups[b % 8], O_RDWR), GROUP);
+	if (i < ndevices)
+		file_add(uvfio_open(m, devices[i].group, O_RDWR), GROUP);
 	else
 		file_add(uvfio_open(m, "/dev/vfio/vfio", O_RDWR), CONTAINER);
 }
