@@ -17,8 +17,11 @@
 
 bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
 {
+	/* Somebody else may have woken it since, by a reset; and a reset puts it to sleep for a moment, when we have not. */
+	if (v->power == 3 && pci_power(v->pdev) == 3)
+		return false;
 	/* A virtual function has no such bit: what the user writes there gates nothing. */
-	return v->power < 3 && (v->mem_bit || v->pdev->physfn);
+	return v->mem_bit || v->pdev->physfn;
 }
 
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v)
