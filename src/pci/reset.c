@@ -7,7 +7,8 @@
  * DMA that had begun ends, and config space, MSI-X table and pin go to power-on. pci_reset_function() is Linux's part around
  * it: D0, save, COMMAND silenced, one method, restore (spec 20, 2.10 and 5.1).
  *
- * Saved state is every writable config bit but the power state, and the MSI-X table.
+ * Saved state is every writable config bit but the power state, and the MSI-X table. What a function forgets in D3hot is
+ * put back as it was when it went there, but for messages: these are as the host has them when it leaves.
  */
 #include "pci/priv.h"
 #include <string.h>
@@ -64,13 +65,27 @@ void pci_state_fini(struct pci_state *s)
 	s->entry = NULL;
 }
 
+/* The part of the state that is about messages. */
+static void messages_save_locked(struct pci_dev *d, struct pci_state *s)
+{
+	struct pci_priv *p = d->priv;
+	unsigned flags = p->cap_msi ? get16(&p->cfg.val[p->cap_msi + PCI_MSI_FLAGS]) : 0;
+	unsigned n = 10 + (flags & PCI_MSI_FLAGS_64BIT ? 4 : 0) + (flags & PCI_MSI_FLAGS_MASKBIT ? 10 : 0);
+
+	if (p->cap_msi)
+		memcpy(&s->val[p->cap_msi], &p->cfg.val[p->cap_msi], n);
+	if (p->cap_msix)
+		memcpy(&s->val[p->cap_msix], &p->cfg.val[p->cap_msix], PCI_CAP_MSIX_SIZEOF);
+	if (p->msix.count)
+		memcpy(s->entry, p->msix.entry, p->msix.count * sizeof(*s->entry));
+}
+
 static void state_save_locked(struct pci_dev *d, struct pci_state *s)
 {
 	struct pci_priv *p = d->priv;
 
 	memcpy(s->val, p->cfg.val, d->priv->cfg.used);
-	if (p->msix.count)
-		memcpy(s->entry, p->msix.entry, p->msix.count * sizeof(*s->entry));
+	messages_save_locked(d, s);
 	s->valid = true;
 }
 
@@ -177,6 +192,9 @@ void pci_set_power(struct pci_dev *d, unsigned state)
 	if (pci_forgets_in_d3(d) && state == 3) {
 		SCOPED_LOCK(&d->lock);
 		state_save_locked(d, &p->pm_saved);
+	} else if (p->pm_saved.valid) {
+		SCOPED_LOCK(&d->lock);
+		messages_save_locked(d, &p->pm_saved);
 	}
 	power_write(d, state);
 	if (pci_forgets_in_d3(d) && state == 0) {
