@@ -21,8 +21,21 @@ struct walk {
 	bool stop;
 };
 
+/* A complaint is one line, whatever the words are that it takes from the file. */
+static void put_line(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			fprintf(out, "\\x%02x", *text);
+		else
+			fputc(*text, out);
+	}
+	fputc('\n', out);
+}
+
 void machine_complain(struct machine_errors *e, const yaml_mark_t *mark, const char *fmt, ...)
 {
+	AUTO_FREE char *text = NULL;
 	va_list ap;
 
 	e->count++;
@@ -35,9 +48,10 @@ void machine_complain(struct machine_errors *e, const yaml_mark_t *mark, const c
 	else
 		fprintf(e->out, "%s: ", e->file);
 	va_start(ap, fmt);
-	vfprintf(e->out, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
-	fputc('\n', e->out);
+	put_line(e->out, text ? text : "out of memory");
 }
 
 static const char *text_of(const yaml_node_t *n)

@@ -40,6 +40,8 @@ static const struct bad bad[] = {
 	{ "missing devices", "machine: lab\n", "lab.yaml:1:1: \"devices:\" is missing here" },
 	{ "devices empty", "machine: lab\ndevices: []\n", "lab.yaml:2:10: expected 1 to 4294967295 items, found 0" },
 	{ "devices no list", "machine: lab\ndevices: yes\n", "lab.yaml:2:10: expected a list (lines that begin with \"- \"), found \"yes\"" },
+	{ "lines in a word", "machine: lab\ndevices: \"a\\nb\\e[2J\"\n",
+	  "lab.yaml:2:10: expected a list (lines that begin with \"- \"), found \"a\\x0ab\\x1b[2J\"\n" },
 	{ "typo", "machine: lab\ndevice:\n- kind: host-bridge\n", "lab.yaml:2:1: unknown key \"device\": did you mean \"devices\"?" },
 	{ "unknown", HEAD "  - at: 01.0\n    colour: red\n    model: edu\n", "lab.yaml:6:5: unknown key \"colour\" (known here: at, kind" },
 	{ "twice", "machine: lab\nmachine: lab\n", "lab.yaml:2:1: \"machine\" is given twice (first in line 1)" },
