@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A function that forgets in D3hot gets its registers back when it leaves it, as they were when it went there. But whether
- * it sends messages is what the host says now, which may have changed meanwhile.
+ * A function that forgets in D3hot gets its registers back when it leaves it, as they were when it went there. But
+ * whether it sends messages is what the host says now, which may have changed meanwhile.
  */
 #include "face.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program has put its device into D3hot, and the administrator resets it by its file: it is in D0, and memory answers. */
+/* A program has put its device into D3hot, and the administrator resets it by its file: it is in D0, memory answers. */
 #include "face.h"
 #include <signal.h>
 

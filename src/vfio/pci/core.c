@@ -76,34 +76,6 @@ static void master_clear(struct vfio_pci_device *v)
 	pci_config_write(v->pdev, PCI_COMMAND, 2, command & ~(uint32_t)PCI_COMMAND_MASTER);
 }
 
-static void registers_save(struct vfio_pci_device *v)
-{
-	unsigned exp = pci_find_cap(v->pdev, PCI_CAP_ID_EXP);
-	struct vfio_pci_saved *s = &v->saved;
-
-	s->command = (uint16_t)pci_config_read(v->pdev, PCI_COMMAND, 2);
-	s->cache_line = (uint8_t)pci_config_read(v->pdev, PCI_CACHE_LINE_SIZE, 1);
-	s->latency = (uint8_t)pci_config_read(v->pdev, PCI_LATENCY_TIMER, 1);
-	if (exp) {
-		s->devctl = (uint16_t)pci_config_read(v->pdev, exp + PCI_EXP_DEVCTL, 2);
-		s->devctl2 = (uint16_t)pci_config_read(v->pdev, exp + PCI_EXP_DEVCTL2, 2);
-	}
-}
-
-static void registers_restore(struct vfio_pci_device *v)
-{
-	unsigned exp = pci_find_cap(v->pdev, PCI_CAP_ID_EXP);
-	const struct vfio_pci_saved *s = &v->saved;
-
-	pci_config_write(v->pdev, PCI_CACHE_LINE_SIZE, 1, s->cache_line);
-	pci_config_write(v->pdev, PCI_LATENCY_TIMER, 1, s->latency);
-	if (exp) {
-		pci_config_write(v->pdev, exp + PCI_EXP_DEVCTL, 2, s->devctl & ~(uint32_t)PCI_EXP_DEVCTL_BCR_FLR);
-		pci_config_write(v->pdev, exp + PCI_EXP_DEVCTL2, 2, s->devctl2);
-	}
-	pci_config_write(v->pdev, PCI_COMMAND, 2, s->command);
-}
-
 /* ---- what the hardware has ---- */
 
 /* Their INTx pin never goes down, so nobody gets to use it (8086). */
@@ -179,7 +151,7 @@ int vfio_pci_device_open(struct vfio_device *vdev)
 	rc = reset_at_open(v);
 	if (rc)
 		return rc;
-	registers_save(v);
+	pci_save_state(v->pdev);
 	memset(&v->intx, 0, sizeof(v->intx));
 	v->irq_type = VFIO_PCI_NO_IRQ;
 	v->msi_qmax = 0;
@@ -209,14 +181,14 @@ int vfio_pci_device_open(struct vfio_device *vdev)
 static void reset_at_close(struct vfio_pci_device *v)
 {
 	v->needs_reset = true;
-	registers_restore(v);
+	pci_restore_state(v->pdev);
 	pci_config_write(v->pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
 	if (v->reset_works && mutex_trylock(&v->pdev->dev.lock)) {
 		if (pci_reset_function(v->pdev) == 0)
 			v->needs_reset = false;
 		mutex_unlock(&v->pdev->dev.lock);
 	}
-	registers_restore(v);
+	pci_restore_state(v->pdev);
 }
 
 void vfio_pci_device_close(struct vfio_device *vdev)

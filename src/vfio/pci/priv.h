@@ -88,13 +88,6 @@ struct vfio_pci {
 	uint64_t blocked_total;
 };
 
-/* The registers put back when the last user is gone: those of the header and PCIe that a user can change. */
-struct vfio_pci_saved {
-	uint16_t command;
-	uint8_t cache_line, latency;
-	uint16_t devctl, devctl2;
-};
-
 /* INTx. [t] trigger_lock */
 struct vfio_pci_intx {
 	bool active;             /* [t] the active index is INTX */
@@ -130,7 +123,6 @@ struct vfio_pci_device {
 	bool reset_works;        /* [O] */
 	bool open;               /* [s] */
 	bool needs_reset;        /* [s] */
-	struct vfio_pci_saved saved; /* [O] as handed to the user; put back at close */
 	unsigned msix_bar;       /* [O] 0xff: no MSI-X */
 	uint64_t msix_start, msix_end; /* [O] the table in its BAR */
 	unsigned pba_bar;        /* [O] 0xff: no MSI-X */
