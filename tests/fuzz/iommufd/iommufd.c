@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A libFuzzer target: programs of calls on iommufd and on the containers of VFIO (lib/fuzz.h; iommufd.yaml is the machine).
- * The first byte is what there is at the beginning, by bit:
+ * A libFuzzer target: programs of calls on iommufd and on the containers of VFIO (lib/fuzz.h; iommufd.yaml is the
+ * machine). The first byte is what there is at the beginning, by bit:
  *
  *	0	no context; else there is one, with an IOAS, which has id 1
  *	1	no device is bound; else device 0 is (id 2), and is a bus master
@@ -21,12 +21,15 @@ enum { SOFT = 6 };
 
 static void (*const calls[])(void) = {
 	do_map, do_unmap, do_copy, do_attach, do_detach, do_dma, do_destroy, do_ioas_alloc, do_bind, do_open_device,
-	do_open_ctx, do_close, do_hwpt_alloc, do_soft, do_remap, do_map_file, do_allow, do_ranges, do_option, do_vfio_ioas,
-	do_hw_info, do_set_dirty, do_get_dirty, do_invalidate, do_fault_alloc, do_change_process, do_get_pa, do_open_group,
+	do_open_ctx, do_close, do_hwpt_alloc, do_soft, do_remap, do_map_file, do_allow, do_ranges, do_option,
+	do_vfio_ioas,
+	do_hw_info, do_set_dirty, do_get_dirty, do_invalidate, do_fault_alloc, do_change_process, do_get_pa,
+	do_open_group,
 	do_set_container, do_unset_container, do_get_device, do_set_iommu, do_extension, do_map_dma, do_unmap_dma,
 	do_dirty_pages, do_get_info, do_dup, do_place, do_any, do_master, do_reset, do_read_write,
 	/* What came later is behind, so that older programs stay what they are. */
-	do_scene, do_nested_alloc, do_viommu_alloc, do_vdevice_alloc, do_veventq_alloc, do_hw_queue_alloc, do_invalidate_entries,
+	do_scene, do_nested_alloc, do_viommu_alloc, do_vdevice_alloc, do_veventq_alloc, do_hw_queue_alloc,
+	do_invalidate_entries,
 	do_region, do_answer, do_mock, do_mock_replace, do_pasid, do_trigger, do_check, do_mark, do_reserve, do_access,
 	do_access_pages, do_access_copy, do_access_replace, do_dmabuf, do_dmabuf_revoke, do_dmabuf_map, do_limit,
 };

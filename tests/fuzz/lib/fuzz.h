@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the fuzzers share. A fuzzer's input is a program: calls on a machine of its own, which is embedded in this process
- * and outlives programs; after each all files are closed and nothing may be left (machine.c).
+ * What the fuzzers share. A fuzzer's input is a program: calls on a machine of its own, which is embedded in this
+ * process and outlives programs; after each all files are closed and nothing may be left (machine.c).
  *
- * The input is bytes; what is behind its end reads as zero. Calls follow each other: a byte for which (modulo their number,
- * in the order of the fuzzer's table), and bytes for its arguments, in the order in which the call's function takes them:
+ * The input is bytes; what is behind its end reads as zero. Calls follow each other: a byte for which (modulo their
+ * number, in the order of the fuzzer's table), and bytes for its arguments, in the order in which the call's function
+ * takes them:
  *
  *	file	below 0x80: the one of this (modulo) number of those of the wanted kind; else of all that are open
  *	id	below 0xf0: modulo 16; else four bytes follow
- *	iova	low 5 bits: one of a table (modulo); high 3 bits: so many pages further; 7: instead of all, eight bytes follow
+ *	iova	low 5 bits: one of a table (modulo); high 3 bits: so many pages further; 7: instead of all, eight
+ *		bytes follow
  *	length	one of a table; from 0xf0 on eight bytes follow, of which 40 bits count
- *	uva	low 6 bits: page of the arena; high 2 bits: 0; 1: bytes further; one before the end; or outside of it altogether
+ *	uva	low 6 bits: page of the arena; high 2 bits: 0; 1: bytes further; one before the end; or outside of it
+ *		altogether
  *	flags	the byte, and from 0xf0 on four bytes instead
  *
  * A call's structure is on the stack; after the call "place" the next one's is at a uva, and says another size.
  *
- * With UVFIO_FUZZ_TRACE set, requests and their results are printed. UVFIO_MACHINE is used instead of the fuzzer's machine.
+ * With UVFIO_FUZZ_TRACE set, requests and their results are printed. UVFIO_MACHINE is used instead of the fuzzer's
+ * machine.
  *
  * Addresses that are not in the arena are never our own memory: devices would write to it.
  */
@@ -53,11 +57,13 @@ extern int memfd; /* behind shared pages of the arena */
 extern bool trace;
 
 /**
- * fuzz_boot - the machine, the arena and the host's files; once, and not in LLVMFuzzerInitialize: libFuzzer sets its signal
- * handlers after it, and the machine's must come first
+ * fuzz_boot - the machine, the arena and the host's files
+ * Once, and not in LLVMFuzzerInitialize: libFuzzer sets its signal handlers after it, and the machine's must come first.
  * @names: addresses of functions, then names of emulated devices; ended by NULL
  */
 void fuzz_boot(const char *file, const char *const *names);
+/** fuzz_device_add - one that came later */
+void fuzz_device_add(const char *name);
 /** fuzz_run - a program's calls; @calls: what the bytes mean */
 void fuzz_run(void (*const *calls)(void), unsigned n);
 /** fuzz_end - close everything, and see that nothing is left */

@@ -4,6 +4,7 @@
 #include "fuzz.h"
 #include "iommufd/priv.h"
 #include "machine/priv.h"
+#include "touch.h"
 #include <assert.h>
 #include <fcntl.h>
 #include <string.h>
@@ -46,8 +47,9 @@ static void group_of(char *out, size_t size, const char *dir)
 		snprintf(out, size, "/dev/vfio/noiommu-%.16s", strrchr(target, '/') + 1);
 }
 
-static void device_find(struct fuzz_device *d, const char *name)
+void fuzz_device_add(const char *name)
 {
+	struct fuzz_device *d = &devices[ndevices++];
 	char dir[128];
 
 	d->name = name;
@@ -74,7 +76,8 @@ static void memory_begin(void)
 	assert(ftruncate(fd, 3 * PAGE + 5) == 0);
 	assert(dup2(fd, HOST_SHORT) == HOST_SHORT);
 	arena_begin();
-	assert(mmap(ARENA + HUGE, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0) == ARENA + HUGE);
+	assert(mmap(ARENA + HUGE, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, memfd,
+		0) == ARENA + HUGE);
 	setrlimit(RLIMIT_MEMLOCK, &r);
 }
 
@@ -83,13 +86,14 @@ void fuzz_boot(const char *file, const char *const *names)
 	char err[1024];
 
 	trace = getenv("UVFIO_FUZZ_TRACE") != NULL;
+	touch_boot();
 	m = uvfio_create(getenv("UVFIO_MACHINE") ? getenv("UVFIO_MACHINE") : file, err, sizeof(err));
 	if (!m) {
 		fputs(err, stderr);
 		abort();
 	}
-	for (; names[ndevices]; ndevices++)
-		device_find(&devices[ndevices], names[ndevices]);
+	while (*names)
+		fuzz_device_add(*names++);
 	memory_begin();
 }
 
