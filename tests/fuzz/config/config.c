@@ -200,17 +200,6 @@ static void (*const calls[])(void) = { write_any, write_any, read_any, write_kno
 
 /* ---- a program ---- */
 
-static void put_file(const char *dir, const char *file, const char *text)
-{
-	char path[128];
-	int f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	f = uvfio_open(m, path, O_WRONLY);
-	assert(f >= 0 && uvfio_write(m, f, text, strlen(text)) == (ssize_t)strlen(text));
-	uvfio_close(m, f);
-}
-
 /* The virtual function comes at run time. */
 static void boot(void)
 {
@@ -218,9 +207,9 @@ static void boot(void)
 
 	names[VF] = NULL;
 	fuzz_boot(FUZZ_MACHINE, names);
-	put_file("/sys/bus/pci/devices/0000:03:00.0", "sriov_numvfs", "1");
-	put_file("/sys/bus/pci/devices/0000:03:01.0", "driver_override", "vfio-pci");
-	put_file("/sys/bus/pci", "drivers_probe", vf);
+	fuzz_put("/sys/bus/pci/devices/0000:03:00.0/sriov_numvfs", "1");
+	fuzz_put("/sys/bus/pci/devices/0000:03:01.0/driver_override", "vfio-pci");
+	fuzz_put("/sys/bus/pci/drivers_probe", vf);
 	names[VF] = vf;
 	fuzz_device_add(vf);
 	event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

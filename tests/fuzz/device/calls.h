@@ -15,6 +15,7 @@ void events_end(void);
 int event_pick(void); /* one of them, none, or no eventfd at all */
 void window_end(void);
 uint64_t offset_in(unsigned region);
+extern bool token_changed; /* perhaps */
 
 /* info.c */
 void do_device_info(void);

@@ -16,7 +16,8 @@
 #include <sys/mman.h>
 
 static const char *const names[] = { "0000:01:00.0", "0000:02:00.0", "0000:02:00.1", "0000:00:05.0", "0000:00:06.0",
-				     "0000:03:00.0", NULL };
+				     "0000:03:00.0", "0000:04:00.0", NULL };
+enum { PHYSICAL = 6 };
 
 static void (*const calls[])(void) = {
 	do_set_irqs, do_region, do_config, do_command, do_power, do_mmap, do_munmap, do_touch, do_fire, do_signal,
@@ -109,10 +110,26 @@ static void begin(void)
 		uvfio_mmap(m, WINDOW, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, d, 0);
 }
 
+/* The token of the physical function and its virtual one: zeros, from the start of a program on */
+static void token_begin(void)
+{
+	struct {
+		struct vfio_device_feature a;
+		uint8_t token[16];
+	} x = { .a.argsz = sizeof(x), .a.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN };
+
+	assert(try(open_by_group(PHYSICAL), VFIO_DEVICE_FEATURE, &x) == 0);
+	fuzz_end();
+	token_changed = false;
+}
+
 static void boot(void)
 {
 	fuzz_boot(FUZZ_MACHINE, names);
 	events_boot();
+	fuzz_put("/sys/bus/pci/devices/0000:04:00.0/sriov_numvfs", "1");
+	fuzz_device_add("0000:04:01.0 vf_token=00000000-0000-0000-0000-000000000000");
+	token_begin();
 	/* Each has been used once. */
 	for (unsigned i = 0; i < ndevices; i++)
 		open_by_group(i);
@@ -132,6 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	window_end();
 	fuzz_end();
 	events_end();
+	if (token_changed)
+		token_begin();
 	nothing_left();
 	return 0;
 }

@@ -78,6 +78,8 @@ void do_hot_reset(void)
 
 /* ---- features ---- */
 
+bool token_changed;
+
 struct feature {
 	struct vfio_device_feature a;
 	uint8_t data[64];
@@ -116,6 +118,7 @@ static size_t payload(unsigned feature, uint8_t *data)
 		return sizeof(wakeup);
 	case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
 		data[0] = byte();
+		token_changed = true;
 		return 16;
 	default:
 		return 0;

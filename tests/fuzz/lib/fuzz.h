@@ -62,8 +62,10 @@ extern bool trace;
  * @names: addresses of functions, then names of emulated devices; ended by NULL
  */
 void fuzz_boot(const char *file, const char *const *names);
-/** fuzz_device_add - one that came later */
+/** fuzz_device_add - one that came later; behind its address may be a token, as GET_DEVICE_FD takes it */
 void fuzz_device_add(const char *name);
+/** fuzz_put - write to a file of sysfs */
+void fuzz_put(const char *path, const char *text);
 /** fuzz_run - a program's calls; @calls: what the bytes mean */
 void fuzz_run(void (*const *calls)(void), unsigned n);
 /** fuzz_end - close everything, and see that nothing is left */

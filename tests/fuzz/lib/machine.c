@@ -50,12 +50,13 @@ static void group_of(char *out, size_t size, const char *dir)
 void fuzz_device_add(const char *name)
 {
 	struct fuzz_device *d = &devices[ndevices++];
-	char dir[128];
+	char dir[128], address[16];
 
 	d->name = name;
-	d->pci = pci_find(m->machine->pci, name);
+	snprintf(address, sizeof(address), "%.*s", (int)strcspn(name, " "), name);
+	d->pci = pci_find(m->machine->pci, address);
 	if (d->pci)
-		snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", name);
+		snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", address);
 	else
 		snprintf(dir, sizeof(dir), "/sys/devices/virtual/vfio-emulated/%s", name);
 	group_of(d->group, sizeof(d->group), dir);
@@ -95,6 +96,14 @@ void fuzz_boot(const char *file, const char *const *names)
 	while (*names)
 		fuzz_device_add(*names++);
 	memory_begin();
+}
+
+void fuzz_put(const char *path, const char *text)
+{
+	int fd = uvfio_open(m, path, O_WRONLY);
+
+	assert(fd >= 0 && uvfio_write(m, fd, text, strlen(text)) == (ssize_t)strlen(text));
+	uvfio_close(m, fd);
 }
 
 /* ---- a program ---- */
