@@ -49,6 +49,7 @@ static const struct rule standard[] = {
 	{ PCI_CAP_ID_AF, 0x04, 0xffffff00, 0, 0 },
 	{ PCI_CAP_ID_VNDR, 0x00, 0xff000000, 0, 0 },
 	{ PCI_CAP_ID_PCIX, 0x00, 0xffff0000, 0, 0 },
+	{ PCI_CAP_ID_HT, 0x00, 0, 0, ALL },
 };
 
 static const struct rule extended[] = {
@@ -67,6 +68,16 @@ static const struct rule extended[] = {
 	{ PCI_EXT_CAP_ID_PWR, 0x04, 0xff, 0, 0 },
 	{ PCI_EXT_CAP_ID_PWR, 0x08, 0, 0, ALL },
 	{ PCI_EXT_CAP_ID_VNDR, 0x00, 0, 0, 0 },
+	{ PCI_EXT_CAP_ID_DVSEC, 0x00, 0, 0, 0 },
+	{ PCI_EXT_CAP_ID_REBAR, 0x00, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_REBAR, 0x04, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_REBAR, 0x08, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_DPA, 0x00, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_DPA, 0x0c, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_TPH, 0x00, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_TPH, 0x08, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_VC, 0x00, 0, 0, ALL },
+	{ PCI_EXT_CAP_ID_VC, 0x0c, 0, 0, ALL },
 };
 
 static uint32_t get(const uint8_t *p)
