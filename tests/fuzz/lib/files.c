@@ -209,11 +209,13 @@ void do_read_write(void)
 		uvfio_read(m, fd, (void *)at, n);
 }
 
+#define ANY_WORDS 12
+
 void do_any(void)
 {
-	int fd;
+	static uint32_t words[1024]; /* whatever size they say, no answer is longer */
 	uint8_t nr;
-	uint32_t words[12];
+	int fd;
 
 	if (nfiles == 0)
 		return;
@@ -221,7 +223,8 @@ void do_any(void)
 	nr = byte();
 	words[0] = flags();
 	/* So an address is none of ours: nothing is mapped below 1 TiB. */
-	for (unsigned i = 1; i < ARRAY_SIZE(words); i++)
+	for (unsigned i = 1; i < ANY_WORDS; i++)
 		words[i] = byte();
-	CALL(fd, VFIO_IO(nr % 0x40), words);
+	memset(words + ANY_WORDS, 0, sizeof(words) - 4 * ANY_WORDS);
+	call(fd, VFIO_IO(nr % 0x40), words, 4 * ANY_WORDS);
 }
