@@ -91,10 +91,11 @@ static void log_first_locked(struct vfio_pci *vp, const struct vfio_pci_blocked 
 static void remember(struct vfio_pci *vp, struct vfio_pci_blocked b)
 {
 	struct vfio_pci_blocked *list = vp->blocked;
-	unsigned old = vp->nblocked;
 	bool heard = false;
+	unsigned old;
 
 	SCOPED_LOCK(&vp->blocked_lock);
+	old = vp->nblocked;
 	vp->blocked_total++;
 	for (unsigned i = 0; i < vp->nblocked; i++) {
 		heard |= same_deed(&list[i], &b);
