@@ -422,7 +422,7 @@ static const struct vfio_pci_variant plain = {
 
 /* vfio-pci first: whoever looks for "a driver of vfio" wants that one. */
 static const struct vfio_pci_variant *const variants[] = { &plain, &vfio_pci_pcitest };
-static_assert(ARRAY_SIZE(variants) == VFIO_PCI_DRIVERS);
+static_assert(ARRAY_SIZE(variants) == VFIO_PCI_DRIVERS, "a slot for each");
 
 /* "/sys/module/vfio_pci" */
 static void module_path(const struct vfio_pci_variant *variant, char path[64])
