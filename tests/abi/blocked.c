@@ -187,6 +187,23 @@ TEST(report_power, "20:MEM-04 20:MEM-09", "and that it was put into D3hot, or in
 	EXPECT(strstr(text_of("/sys/kernel/uvfio/report"), "s before)\n"));
 }
 
+TEST(report_woken, "20:MEM-02 20:MEM-04", "a device that another's reset has woken is not said to sleep; and when it sleeps again, by which write")
+{
+	unsigned pm;
+
+	begin();
+	pm = cap(s.device, 1) + 4;
+	config_write(s.device, pm, 2, 3);
+	EXPECT_OK(sys_write("/sys/bus/pci/devices/" FACE "/reset", "1"));
+	memory(false);
+	load_blocked(trapped + 0x50);
+	memory(true);
+	expect_reported("load of 4 bytes at BAR 0 + 0x50", "\n    COMMAND.MEM was cleared by ");
+	config_write(s.device, pm, 1, 3);
+	load_blocked(trapped + 0x54);
+	expect_reported("it was put into D3hot", ", which wrote 0x03 to config ");
+}
+
 static unsigned occurrences(const char *text, const char *of)
 {
 	unsigned n = 0;

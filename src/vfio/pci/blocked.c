@@ -130,7 +130,7 @@ bool vfio_pci_blocked_ones(const struct vfio_pci *vp)
 int vfio_pci_blocked_access_locked(struct vfio_pci_device *v, const struct task *t, struct vfio_pci_blocked b,
 				   void *data)
 {
-	b.why = v->low_power ? VFIO_PCI_LOW_POWER : v->power >= 3 ? VFIO_PCI_D3HOT : VFIO_PCI_COMMAND;
+	b.why = v->low_power ? VFIO_PCI_LOW_POWER : vfio_pci_asleep_locked(v) ? VFIO_PCI_D3HOT : VFIO_PCI_COMMAND;
 	b.by = v->disabled_by[b.why];
 	b.pid = t->tgid;
 	memcpy(b.comm, t->comm, sizeof(b.comm));

@@ -217,7 +217,7 @@ static void pm_write(struct vfio_pci_device *v, unsigned cap, struct config_writ
 	masked_write(v, w->pos, w->width, w->value);
 	mutex_unlock(&v->config_lock);
 	if (state) {
-		if (v->power < 3 && (w->value & PCI_PM_CTRL_STATE_MASK) == 3)
+		if (!vfio_pci_asleep_locked(v) && (w->value & PCI_PM_CTRL_STATE_MASK) == 3)
 			memory_disable(v, VFIO_PCI_D3HOT, w);
 		vfio_pci_set_power_locked(v, w->value & PCI_PM_CTRL_STATE_MASK);
 		vfio_pci_memory_update_locked(v);

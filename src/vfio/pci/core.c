@@ -15,13 +15,16 @@
 
 /* ---- memory ---- */
 
-bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
+bool vfio_pci_asleep_locked(const struct vfio_pci_device *v)
 {
 	/* Somebody else may have woken it since, by a reset; and a reset puts it to sleep for a moment, when we have not. */
-	if (v->power == 3 && pci_power(v->pdev) == 3)
-		return false;
+	return v->power == 3 && pci_power(v->pdev) == 3;
+}
+
+bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v)
+{
 	/* A virtual function has no such bit: what the user writes there gates nothing. */
-	return v->mem_bit || v->pdev->physfn;
+	return !vfio_pci_asleep_locked(v) && (v->mem_bit || v->pdev->physfn);
 }
 
 void vfio_pci_memory_block_locked(struct vfio_pci_device *v)

@@ -172,6 +172,8 @@ static inline bool vfio_pci_bar_is_memory(const struct pci_bar *bar)
 
 int vfio_pci_device_open(struct vfio_device *vdev);
 void vfio_pci_device_close(struct vfio_device *vdev);
+/** vfio_pci_asleep_locked - is it in D3hot, and did the user put it there? memory_lock held, either side */
+bool vfio_pci_asleep_locked(const struct vfio_pci_device *v);
 /** vfio_pci_memory_enabled_locked - do memory BARs answer? (spec 20, 3.2) memory_lock held, either side */
 bool vfio_pci_memory_enabled_locked(const struct vfio_pci_device *v);
 /** vfio_pci_memory_block_locked - make every mapping of a BAR fault, revoke dma-bufs; memory_lock held for write */
