@@ -354,7 +354,7 @@ static void check_kind(struct machine_node *n)
 	n->pci.hotplug = n->present == MACHINE_NO;
 }
 
-/* Widths of AtomicOps, as DEVCAP2 has them: who completes one can route it. */
+/* Widths of AtomicOps, as DEVCAP2 has them. Ports of switches complete none; routing is a port's, and of all widths. */
 static void check_atomics(struct machine_check *c, struct machine_node *n, bool express)
 {
 	AUTO_FREE char *list = n->atomics ? strdup(n->atomics) : NULL;
@@ -373,8 +373,12 @@ static void check_atomics(struct machine_check *c, struct machine_node *n, bool 
 		if (!bit)
 			machine_complain_key(c, n->yaml, "atomics", "\"%s\": expected widths in bits, such as \"32,64,128\"",
 					     word);
-		n->pci.atomics |= bit | PCI_EXP_DEVCAP2_ATOMIC_ROUTE;
+		n->pci.atomics |= bit;
 	}
+	if (n->pci.type == PCI_UPSTREAM || n->pci.type == PCI_DOWNSTREAM)
+		n->pci.atomics = PCI_EXP_DEVCAP2_ATOMIC_ROUTE;
+	else if (n->pci.type == PCI_ROOT_PORT)
+		n->pci.atomics |= PCI_EXP_DEVCAP2_ATOMIC_ROUTE;
 }
 
 /* What only PCIe has, and what cannot be left out. */

@@ -76,7 +76,7 @@ struct pci_dev_desc {
 	bool shpc;                      /* bridges: SHPC capability (shpchp binds) */
 	bool ats;                       /* caches translations: has the capability, and blocks its group over a reset */
 	uint8_t pasid;                  /* bits of its PASIDs; 0: as the model has it */
-	uint16_t atomics;               /* PCIe: AtomicOps, bits of DEVCAP2: completed, and routed by ports of switches */
+	uint16_t atomics;               /* PCIe: AtomicOps, bits of DEVCAP2: completed, and by ports routed */
 	bool pri;                       /* asks for pages, as if the model did; has ats then */
 	bool untrusted;                 /* plugged in from outside */
 	bool virtual;                   /* a virtual function, of ... */

@@ -150,7 +150,7 @@ bool pci_atomics_to_root(struct pci_dev *d, uint32_t width)
 {
 	unsigned control = d->priv->cap_exp + PCI_EXP_DEVCTL2;
 
-	if (!pci_is_express(d) || d->bridge || !(devcap2(d) & width))
+	if (!pci_is_express(d) || d->bridge || d->type == PCI_RC_EVENT || !(devcap2(d) & width))
 		return false;
 	for (struct pci_bus *b = d->bus; pci_bus_bridge(b); b = pci_bus_parent(b)) {
 		if (!passes_atomics(pci_bus_bridge(b), width))
