@@ -449,23 +449,11 @@ static void bench_replace(void)
 	munmap(memory, AREAS * PAGE);
 }
 
-static const struct {
-	const char *name;
-	void (*fn)(void);
-} benches[] = {
+static const struct bench benches[] = {
 	{ "map", bench_map }, { "domains", bench_domains }, { "dirty", bench_dirty }, { "replace", bench_replace },
 };
 
-/* [-v] [NAME], one of the above; all */
 int main(int argc, char **argv)
 {
-	const char *only = argc > 1 ? argv[argc - 1] : "-";
-
-	verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-	printf("| what | ours | goal | met |\n|---|---|---|---|\n");
-	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
-		if (*only == '-' || strcmp(benches[i].name, only) == 0)
-			benches[i].fn();
-	}
-	return 0;
+	return benches_run(benches, ARRAY_SIZE(benches), argc, argv);
 }

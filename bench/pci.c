@@ -377,24 +377,12 @@ static void bench_reset(void)
 	row("the same, 16 KiB of memory mapped and written in each", "1 ms", mapped < 1e6, "%.2f ms", mapped / 1e6);
 }
 
-static const struct {
-	const char *name;
-	void (*fn)(void);
-} benches[] = {
+static const struct bench benches[] = {
 	{ "config", bench_config }, { "toggle", bench_toggle }, { "gate", bench_gate }, { "msix", bench_msix },
 	{ "reset", bench_reset },
 };
 
-/* [-v] [NAME], one of the above; all */
 int main(int argc, char **argv)
 {
-	const char *only = argc > 1 ? argv[argc - 1] : "-";
-
-	verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-	printf("| what | ours | goal | met |\n|---|---|---|---|\n");
-	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
-		if (*only == '-' || strcmp(benches[i].name, only) == 0)
-			benches[i].fn();
-	}
-	return 0;
+	return benches_run(benches, ARRAY_SIZE(benches), argc, argv);
 }

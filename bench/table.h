@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <string.h>
 
 static bool verbose;
 
@@ -43,6 +44,25 @@ static void __attribute__((format(printf, 1, 2))) detail(const char *fmt, ...)
 		vprintf(fmt, ap);
 	fflush(stdout);
 	va_end(ap);
+}
+
+struct bench {
+	const char *name;
+	void (*fn)(void);
+};
+
+/* A program's arguments are "[-v] [NAME]": one of @b, or all @n of them. */
+static inline int benches_run(const struct bench *b, size_t n, int argc, char **argv)
+{
+	const char *only = argc > 1 ? argv[argc - 1] : "-";
+
+	verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
+	printf("| what | ours | goal | met |\n|---|---|---|---|\n");
+	for (size_t i = 0; i < n; i++) {
+		if (*only == '-' || strcmp(b[i].name, only) == 0)
+			b[i].fn();
+	}
+	return 0;
 }
 
 /* A number below @n. */
