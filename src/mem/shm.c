@@ -6,9 +6,10 @@
  *
  * No store of a program is lost over that: each either faults or is in the contents. A copy made before the file is cut
  * would miss stores made in between; so the pages are held (a pipe has references to them), the file is cut, upon which
- * nobody can store to them any more, and then they are read. The file is cut from its end, as much at a time as the
- * pipe takes. Two exceptions: a page's very first store, if it comes between the search for pages that hold something
- * and the cut; and a host that allows no pipes.
+ * nobody can store to them any more, and then they are read. The file is cut from its end, a word of the bitmap at a
+ * time. Exceptions: a page's very first store, if it comes between the search for pages that hold something and the cut;
+ * a host that allows no pipes, or none so long; and huge pages (shmem_enabled): when only a part of one is cut off, the
+ * kernel clears that part, whoever holds it. So a copy is made before, which counts if all that was held is zeros.
  */
 #include "mem/priv.h"
 #include <assert.h>
@@ -19,6 +20,7 @@
 
 /* Memory aside that is kept, though nothing is in it: to give it back and take it again costs more than to clear it. */
 #define ASIDE_KEPT 0x10000u
+#define WORD_BYTES (64ull << UVFIO_PAGE_SHIFT) /* that a word of the bitmap is about */
 
 struct mem_shm {
 	struct rwlock lock;   /* RANK_MEM; read: access, write: block and unblock */
@@ -26,15 +28,15 @@ struct mem_shm {
 	int fd;
 	bool blocked;         /* [lock] */
 	int pipe[2];          /* [lock] empty but while the file is cut; -1: not made yet, or there can be none */
-	unsigned run;         /* [lock] pages that are cut off at once: what the pipe takes, at most a word of held */
 	char *live;           /* [I] the file, mapped; use only while not blocked */
 	char *aside;          /* [I] the contents while blocked */
+	char *copy;           /* [lock] of a word's pages, while they are cut off; NULL: the file is cut at once */
 	atomic_ullong *held;  /* [I] pages of aside that hold something, a bit each; all clear while not blocked */
 };
 
 static size_t held_words(const struct mem_shm *shm)
 {
-	return ((shm->length >> UVFIO_PAGE_SHIFT) + 63) / 64;
+	return (shm->length + WORD_BYTES - 1) / WORD_BYTES;
 }
 
 static void shm_hold(struct mem_shm *shm, uint64_t offset, uint64_t n)
@@ -57,13 +59,13 @@ int mem_shm_create(const char *name, uint64_t length, struct mem_shm **out)
 	shm->length = ALIGN_UP(length, UVFIO_PAGE_SIZE);
 	shm->live = shm->aside = MAP_FAILED;
 	shm->pipe[0] = shm->pipe[1] = -1;
-	shm->run = 64;
 	/* Without MFD_ALLOW_SEALING nobody can seal it against being cut. */
 	shm->fd = memfd_create(name, MFD_CLOEXEC);
 	shm->held = calloc(held_words(shm), sizeof(*shm->held));
+	shm->copy = shm->length > WORD_BYTES ? malloc(WORD_BYTES) : NULL;
 	if (shm->fd < 0 || ftruncate(shm->fd, (off_t)shm->length) < 0) {
 		rc = -errno;
-	} else if (!shm->held) {
+	} else if (!shm->held || (shm->length > WORD_BYTES && !shm->copy)) {
 		rc = -ENOMEM;
 	} else {
 		shm->live = mmap(NULL, shm->length, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, 0);
@@ -94,6 +96,7 @@ void mem_shm_destroy(struct mem_shm *shm)
 		close(shm->pipe[0]);
 		close(shm->pipe[1]);
 	}
+	free(shm->copy);
 	free(shm->held);
 	rwlock_fini(&shm->lock);
 	free(shm);
@@ -104,7 +107,7 @@ int mem_shm_fd(struct mem_shm *shm)
 	return shm->fd;
 }
 
-/* What the file has of them: a program holds it too, and may have cut it. */
+/* What the file has of them, and zeros: a program holds it too, and may have cut it. */
 static void read_all(int fd, char *p, uint64_t n, uint64_t offset)
 {
 	uint64_t done = 0;
@@ -118,6 +121,7 @@ static void read_all(int fd, char *p, uint64_t n, uint64_t offset)
 			break;
 		done += (uint64_t)k;
 	}
+	memset(p + done, 0, n - done);
 }
 
 /* Mark the pages that hold something; returns where the first is, or the end. */
@@ -138,15 +142,10 @@ static uint64_t data_find_locked(struct mem_shm *shm)
 
 static void pipe_make_locked(struct mem_shm *shm)
 {
-	int size;
-
 	if (shm->pipe[0] >= 0 || pipe2(shm->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return;
-	/* A user with very many pipes is refused, and has smaller ones. */
-	size = fcntl(shm->pipe[1], F_SETPIPE_SZ, (int)(shm->run << UVFIO_PAGE_SHIFT));
-	if (size < 0)
-		size = fcntl(shm->pipe[1], F_GETPIPE_SZ);
-	shm->run = MIN(shm->run, MAX((unsigned)size >> UVFIO_PAGE_SHIFT, 1u));
+	/* A user with very many pipes is refused, and has a smaller one. */
+	(void)fcntl(shm->pipe[1], F_SETPIPE_SZ, (int)MIN(shm->length, WORD_BYTES));
 }
 
 /* Returns how many of the @n bytes are in the pipe, by reference. */
@@ -185,15 +184,89 @@ static void file_cut_locked(struct mem_shm *shm, uint64_t length)
 		assert(!"memfd cannot be cut");
 }
 
-/* Pages that are next to each other, the last that the file has, which is then @length long. */
-static void run_cut_locked(struct mem_shm *shm, uint64_t offset, size_t n, uint64_t length)
+/* Where the lowest run of pages in @bits of word @w is, and its length; they are taken out of @bits. */
+static uint64_t run_take(size_t w, uint64_t *bits, uint64_t *n)
 {
-	size_t held = pages_hold_locked(shm, offset, n);
+	unsigned first = (unsigned)__builtin_ctzll(*bits);
+	uint64_t rest = ~(*bits >> first);
+	unsigned pages = rest ? (unsigned)__builtin_ctzll(rest) : 64;
 
-	if (held < n)
-		read_all(shm->fd, shm->aside + offset + held, n - held, offset + held);
-	file_cut_locked(shm, length);
-	pages_read_locked(shm, offset, held);
+	*bits &= pages == 64 ? 0 : ~((BIT64(pages) - 1) << first);
+	*n = (uint64_t)pages << UVFIO_PAGE_SHIFT;
+	return w * WORD_BYTES + ((uint64_t)first << UVFIO_PAGE_SHIFT);
+}
+
+static void word_copy_locked(struct mem_shm *shm, size_t w)
+{
+	uint64_t bits = atomic_load(&shm->held[w]), offset, n;
+
+	while (bits) {
+		offset = run_take(w, &bits, &n);
+		read_all(shm->fd, shm->copy + offset % WORD_BYTES, n, offset);
+	}
+}
+
+/* Returns how many bytes of its pages are in the pipe, the first ones; the others are copied. */
+static uint64_t word_hold_locked(struct mem_shm *shm, size_t w)
+{
+	uint64_t bits = atomic_load(&shm->held[w]), held = 0, offset, n;
+	bool full = false;
+
+	while (bits) {
+		uint64_t more;
+
+		offset = run_take(w, &bits, &n);
+		more = full ? 0 : pages_hold_locked(shm, offset, n);
+		held += more;
+		full = more < n;
+		if (full)
+			read_all(shm->fd, shm->aside + offset + more, n - more, offset + more);
+	}
+	return held;
+}
+
+/* @held: bytes in the pipe. Returns where they end. */
+static uint64_t word_read_locked(struct mem_shm *shm, size_t w, uint64_t held)
+{
+	uint64_t bits = atomic_load(&shm->held[w]), offset, n, end = w * WORD_BYTES;
+
+	for (; held; held -= n) {
+		offset = run_take(w, &bits, &n);
+		n = MIN(n, held);
+		pages_read_locked(shm, offset, n);
+		end = offset + n;
+	}
+	return end;
+}
+
+static bool is_zero(const char *p, uint64_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+static void word_restore_locked(struct mem_shm *shm, size_t w)
+{
+	uint64_t bits = atomic_load(&shm->held[w]), offset, n;
+
+	while (bits) {
+		offset = run_take(w, &bits, &n);
+		memcpy(shm->aside + offset, shm->copy + offset % WORD_BYTES, n);
+	}
+}
+
+/* The pages of a word, the last that the file has. @all: and the only ones */
+static void word_cut_locked(struct mem_shm *shm, size_t w, bool all)
+{
+	uint64_t start = w * WORD_BYTES, held, end;
+
+	if (!all)
+		word_copy_locked(shm, w);
+	held = word_hold_locked(shm, w);
+	file_cut_locked(shm, all ? 0 : start);
+	end = word_read_locked(shm, w, held);
+	/* Zeros before, or cleared. */
+	if (!all && is_zero(shm->aside + start, end - start))
+		word_restore_locked(shm, w);
 }
 
 void mem_shm_block(struct mem_shm *shm)
@@ -209,19 +282,8 @@ void mem_shm_block(struct mem_shm *shm)
 	else
 		file_cut_locked(shm, 0);
 	for (size_t w = held_words(shm); w-- > 0;) {
-		uint64_t bits = atomic_load(&shm->held[w]);
-
-		while (bits) {
-			unsigned end = 64 - (unsigned)__builtin_clzll(bits), start = end - 1;
-			uint64_t offset, n;
-
-			while (start && bits & BIT64(start - 1) && end - start < shm->run)
-				start--;
-			offset = (w * 64 + start) << UVFIO_PAGE_SHIFT;
-			n = (uint64_t)(end - start) << UVFIO_PAGE_SHIFT;
-			run_cut_locked(shm, offset, n, offset > first ? offset : 0);
-			bits &= BIT64(start) - 1;
-		}
+		if (atomic_load(&shm->held[w]))
+			word_cut_locked(shm, w, w == first / WORD_BYTES);
 	}
 	shm->blocked = true;
 }
@@ -265,18 +327,11 @@ void mem_shm_unblock(struct mem_shm *shm)
 		return;
 	/* In order, each page beyond the end: it can be touched when its contents are there, and not before. */
 	for (size_t w = 0; w < held_words(shm); w++) {
-		uint64_t bits = atomic_load(&shm->held[w]);
+		uint64_t bits = atomic_load(&shm->held[w]), offset, n;
 
-		/* Runs of held pages, of this word. */
 		while (bits) {
-			unsigned first = (unsigned)__builtin_ctzll(bits);
-			uint64_t rest = ~(bits >> first);
-			unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : 64;
-			uint64_t offset = (w * 64 + first) << UVFIO_PAGE_SHIFT;
-
-			n = MIN(n, 64 - first);
-			end = write_all(shm->fd, shm->aside + offset, (uint64_t)n << UVFIO_PAGE_SHIFT, offset);
-			bits = n == 64 ? 0 : bits & ~((BIT64(n) - 1) << first);
+			offset = run_take(w, &bits, &n);
+			end = write_all(shm->fd, shm->aside + offset, n, offset);
 		}
 	}
 	if (end < shm->length && ftruncate(shm->fd, (off_t)shm->length) < 0)

@@ -311,6 +311,36 @@ static void what_was_aside_once_does_not_come_back(void **state)
 	}
 }
 
+/* Of such a page the kernel clears what is cut off. Where the host has none, it is a test of large memory. */
+static void memory_in_huge_pages_keeps_its_contents_too(void **state)
+{
+	const uint64_t size = 1024 * PAGE, hole = 700;
+	struct mem_shm *shm;
+	char *room, *program;
+	uint32_t v;
+
+	assert_int_equal(mem_shm_create("bar", size, &shm), 0);
+	room = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(room, MAP_FAILED);
+	program = (char *)ALIGN_UP((uintptr_t)room, size / 2);
+	assert_ptr_equal(mmap(program, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, mem_shm_fd(shm), 0), program);
+	for (uint32_t i = 0; i < size / PAGE; i++)
+		memcpy(program + i * PAGE, &(uint32_t){ i != hole ? i + 1 : 0 }, sizeof(v));
+	(void)madvise(program, size, 25 /* MADV_COLLAPSE */);
+	mem_shm_block(shm);
+	for (uint32_t i = 0; i < size / PAGE; i++) {
+		mem_shm_access(shm, i * PAGE, &v, sizeof(v), false);
+		assert_int_equal(v, i != hole ? i + 1 : 0);
+	}
+	mem_shm_unblock(shm);
+	for (uint32_t i = 0; i < size / PAGE; i++) {
+		memcpy(&v, program + i * PAGE, sizeof(v));
+		assert_int_equal(v, i != hole ? i + 1 : 0);
+	}
+	munmap(room, 2 * size);
+	mem_shm_destroy(shm);
+}
+
 static void a_program_that_touches_blocked_memory_gets_sigbus(void **state)
 {
 	struct sigaction sa = { .sa_handler = jump_out }, old;
@@ -415,6 +445,7 @@ int main(void)
 		T(a_thread_of_the_machine_survives_too),
 		T(device_memory_keeps_its_contents_while_blocked),
 		T(what_was_aside_once_does_not_come_back),
+		T(memory_in_huge_pages_keeps_its_contents_too),
 		T(a_program_that_touches_blocked_memory_gets_sigbus),
 		T(no_store_that_did_not_fault_is_lost),
 		T(a_program_that_cuts_the_file_itself_does_no_harm),
