@@ -137,11 +137,6 @@ void pci_msix_fire(struct pci_dev *dev, unsigned vector);
 bool pci_irq_fire(struct pci_dev *dev, unsigned vector);
 /** pci_error_report - an uncorrectable error of the function: its driver hears of it, if it can report errors (AER) */
 void pci_error_report(struct pci_dev *dev);
-/**
- * pci_decodes - does BAR @bar, or PCI_ROM, PCI_VGA, answer now? (COMMAND, the power state, the ROM's register)
- * In read() and write() it does: a model never hears of an access otherwise, and may assert so.
- */
-bool pci_decodes(struct pci_dev *dev, unsigned bar);
 /** pci_dev_name - "0000:01:00.0" */
 const char *pci_dev_name(const struct pci_dev *dev);
 /**

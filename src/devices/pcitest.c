@@ -25,12 +25,9 @@
  * as many entries as there is room for, the first ones: the offset (8 bytes), the value's first 4 bytes, the BAR (6: the
  * ROM, 7: VGA), the width, whether it was a store, 0. Accesses to the log itself are not in it. A reset forgets all but the number
  * of resets.
- *
- * No access may arrive while the function does not decode, or is being reset; that is asserted here.
  */
 #include "base/lock.h"
 #include "devices/devices.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +70,6 @@ struct pcitest_bar {
 struct pcitest {
 	struct pci_dev *dev;
 	struct mutex lock;       /* RANK_MODEL */
-	atomic_bool in_reset;
 	struct pcitest_bar bar[6];
 	struct pcitest_reg reg[PCITEST_REGS]; /* [I] */
 	unsigned nregs;
@@ -393,12 +389,6 @@ static uint8_t *pcitest_bytes(struct pcitest *t, unsigned bar, uint64_t offset)
 	return bytes ? bytes + offset : NULL;
 }
 
-static void pcitest_gate(struct pcitest *t, unsigned bar)
-{
-	assert(pci_decodes(t->dev, bar));
-	assert(!atomic_load(&t->in_reset));
-}
-
 static void pcitest_rom_read(struct pcitest *t, uint64_t offset, void *data, unsigned width)
 {
 	memcpy(data, t->rom + offset, width);
@@ -413,7 +403,6 @@ static void pcitest_read(void *state, unsigned bar, uint64_t offset, void *data,
 	uint8_t *bytes;
 	uint64_t v;
 
-	pcitest_gate(t, bar);
 	if (bar == PCI_ROM) {
 		pcitest_rom_read(t, offset, data, width);
 		return;
@@ -436,7 +425,6 @@ static void pcitest_write(void *state, unsigned bar, uint64_t offset, const void
 	const struct pcitest_reg *r;
 	uint8_t *bytes;
 
-	pcitest_gate(t, bar);
 	SCOPED_LOCK(&t->lock);
 	pcitest_note_locked(t, bar, offset, data, width, true);
 	r = pcitest_find(t, bar, offset, width);
@@ -470,7 +458,6 @@ static void pcitest_reset(void *state)
 	struct pcitest *t = state;
 	uint32_t resets;
 
-	atomic_store(&t->in_reset, true);
 	mutex_lock(&t->lock);
 	pcitest_power_on(t);
 	if (t->log >= 0) {
@@ -482,7 +469,6 @@ static void pcitest_reset(void *state)
 		memcpy(log + PCITEST_LOG_RESETS, &resets, 4);
 	}
 	mutex_unlock(&t->lock);
-	atomic_store(&t->in_reset, false);
 }
 
 static void pcitest_destroy(void *state)

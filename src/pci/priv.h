@@ -260,6 +260,8 @@ void pci_bars_withdraw(struct pci_dev *d);
 void pci_bars_fini(struct pci_dev *d);
 /** pci_bar_decodes - @bar answers at its boot address: decode on here and in every bridge above */
 bool pci_bar_decodes(struct pci_dev *d, unsigned bar);
+/** pci_decodes - does BAR @bar, or PCI_ROM, PCI_VGA, answer now? (COMMAND, the power state, the ROM's register) */
+bool pci_decodes(struct pci_dev *d, unsigned bar);
 /** pci_model_access - one load or store of BAR @bar, or PCI_ROM, PCI_VGA, which answers; [access] read side */
 void pci_model_access(struct pci_dev *d, unsigned bar, uint64_t offset, uint8_t *data, unsigned width, bool write);
 

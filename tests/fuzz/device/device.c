@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A libFuzzer target: programs of calls on device files of vfio-pci, with groups, containers, an iommufd and mappings
- * around them (lib/fuzz.h; device.yaml is the machine). pcitest asserts that nothing arrives at a function that does
+ * around them (lib/fuzz.h; device.yaml is the machine). pci/bar.c asserts that nothing arrives at a function that does
  * not decode. After each program, the registers of config space are what they were before.
  *
  * The first byte: low 3 bits: the device that is open, if there is such; bits 3 and 4: 0: by its node, attached, with

@@ -128,11 +128,6 @@ void pci_error_report(struct pci_dev *d)
 {
 }
 
-bool pci_decodes(struct pci_dev *d, unsigned bar)
-{
-	return true;
-}
-
 const char *pci_dev_name(const struct pci_dev *d)
 {
 	return "0000:01:00.0";
