@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "task/task.h"
+#include <stdio.h>
 #include <string.h>
 
 int mm_charge(struct mm *mm, uint64_t pages, bool unlimited)
@@ -77,4 +78,11 @@ ssize_t ucopy_string(struct task *t, char *dst, uva_t src, size_t size)
 		n += chunk;
 	}
 	return -EINVAL;
+}
+
+void task_comm(char dst[16], const char *name)
+{
+	snprintf(dst, 16, "%s", name);
+	for (char *c = dst; *c; c++)
+		*c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
 }

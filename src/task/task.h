@@ -178,4 +178,7 @@ int ucopy_struct(struct task *t, void *dst, size_t full, uva_t src, size_t size)
  */
 ssize_t ucopy_string(struct task *t, char *dst, uva_t src, size_t size);
 
+/** task_comm - a program's name, for messages: any bytes can be one, what no terminal should see becomes "?" */
+void task_comm(char dst[16], const char *name);
+
 #endif

@@ -107,10 +107,12 @@ void capi_task_init(struct capi_task *ct, struct uvfio_machine *m)
 		pid_t tid;
 		char comm[16];
 	} me; /* asked for once a thread: a system call costs more than most of ours */
+	char name[16];
 
 	if (!me.tid) {
 		me.tid = gettid();
-		prctl(PR_GET_NAME, me.comm);
+		prctl(PR_GET_NAME, name);
+		task_comm(me.comm, name);
 	}
 	ct->task = (struct task){ .ops = &capi_task_ops, .mm = &m->mm->mm, .tid = me.tid, .tgid = m->tgid };
 	memcpy(ct->task.comm, me.comm, sizeof(me.comm));
@@ -258,6 +260,7 @@ static const struct mm_ops capi_mm_ops = {
 int capi_mm_create(struct capi_mm **out)
 {
 	struct capi_mm *cm = calloc(1, sizeof(*cm));
+	char name[16];
 
 	if (!cm)
 		return -ENOMEM;
@@ -266,7 +269,8 @@ int capi_mm_create(struct capi_mm **out)
 	mutex_init(&cm->lock, RANK_SUPER_FDS);
 	cm->mm.tgid = getpid();
 	cm->mm.uid = getuid();
-	prctl(PR_GET_NAME, cm->mm.comm);
+	prctl(PR_GET_NAME, name);
+	task_comm(cm->mm.comm, name);
 	cm->maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	*out = cm;
 	return 0;

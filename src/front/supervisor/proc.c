@@ -139,12 +139,22 @@ static void proc_inherit(struct super_proc *p)
 	super_proc_put(parent);
 }
 
+static bool read_comm(struct super_proc *p)
+{
+	char path[64], comm[sizeof(p->comm)];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", p->tgid);
+	if (read_file(path, comm, sizeof(comm)) <= 0)
+		return false;
+	comm[strcspn(comm, "\n")] = '\0';
+	task_comm(p->comm, comm);
+	return true;
+}
+
 static struct super_proc *proc_create(struct super *s, pid_t tgid)
 {
 	struct super_proc *p = calloc(1, sizeof(*p));
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)tgid };
-	char path[64];
-	ssize_t n;
 
 	if (!p)
 		return NULL;
@@ -154,13 +164,10 @@ static struct super_proc *proc_create(struct super *s, pid_t tgid)
 	p->tgid = tgid;
 	p->next_fd = s->fd_base;
 	p->pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
-	snprintf(path, sizeof(path), "/proc/%d/comm", tgid);
-	n = read_file(path, p->comm, sizeof(p->comm));
-	if (p->pidfd < 0 || n <= 0) {
+	if (p->pidfd < 0 || !read_comm(p)) {
 		super_proc_put(p);
 		return NULL;
 	}
-	p->comm[strcspn(p->comm, "\n")] = '\0';
 	proc_inherit(p);
 
 	SCOPED_LOCK(&s->procs_lock);
@@ -264,15 +271,6 @@ void super_proc_exited(struct super *s, pid_t tgid)
 	super_events_sweep(s, tgid);
 }
 
-static void read_comm_locked(struct super_proc *p)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", p->tgid);
-	if (read_file(path, p->comm, sizeof(p->comm)) > 0)
-		p->comm[strcspn(p->comm, "\n")] = '\0';
-}
-
 void super_proc_execed(struct super_proc *p)
 {
 	struct super_image *im;
@@ -294,7 +292,7 @@ void super_proc_execed(struct super_proc *p)
 		memset(&p->action[i], 0, sizeof(p->action[i]));
 		p->action[i].handler = ignored;
 	}
-	read_comm_locked(p);
+	read_comm(p);
 	mutex_unlock(&p->lock);
 	atomic_store(&p->devices, false);
 	if (mm)
@@ -314,7 +312,7 @@ int super_proc_mm(struct super_proc *p, struct super_mm **out)
 	if (!p->s->inject && p->mm && super_mm_gone(p->mm)) {
 		super_mm_put(p->mm);
 		p->mm = NULL;
-		read_comm_locked(p);
+		read_comm(p);
 	}
 	if (!p->mm)
 		rc = super_mm_create(p->s, p->tgid, p->comm, &p->mm);

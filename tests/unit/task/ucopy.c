@@ -74,12 +74,25 @@ static void locked_pages_are_charged_up_to_the_limit(void **state)
 	assert_int_equal(mm_charge(&mm, 1ull << 40, false), 0);
 }
 
+static void a_name_for_messages_has_nothing_that_a_terminal_obeys(void **state)
+{
+	char name[16];
+
+	task_comm(name, "qemu-system-x86");
+	assert_string_equal(name, "qemu-system-x86");
+	task_comm(name, "a\nb\x1b[2J\x7f\xc3\xa9");
+	assert_string_equal(name, "a?b?[2J?\xc3\xa9");
+	task_comm(name, "longer than a name can be");
+	assert_int_equal(strlen(name), 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(argsz_is_copied_first_and_then_checked),
 		cmocka_unit_test(a_string_may_end_before_a_missing_page),
 		cmocka_unit_test(locked_pages_are_charged_up_to_the_limit),
+		cmocka_unit_test(a_name_for_messages_has_nothing_that_a_terminal_obeys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
