@@ -20,7 +20,8 @@
  *   - A masked vector load reads the whole operand once. A masked store writes only the selected bytes.
  *   - Gathers, scatters, AMX tiles, xsave, control transfers through memory, push/pop of memory: refused.
  *   - An arithmetic trap (divide by a device's 0, unmasked SIMD exception) is raised inside the thunk.
- *   - movdir64b on a processor without it raises SIGILL before any of this: that is right, and not ours.
+ *   - movdir64b on a processor without it raises SIGILL before any of this: the stub carries it out, an embedding
+ *     program gets the signal.
  */
 #ifndef UVFIO_FRONT_MMIO_INSN_H
 #define UVFIO_FRONT_MMIO_INSN_H

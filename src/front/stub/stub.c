@@ -2,10 +2,10 @@
 /*
  * The stub: the code that lives in every program and turns its faults into accesses to the machine's devices.
  *
- * It owns the process's SIGBUS and SIGSEGV. A SIGBUS beyond the end of a file may be a trapped BAR page: the
+ * It owns the process's SIGBUS, SIGSEGV and SIGILL. A SIGBUS beyond the end of a file may be a trapped BAR page: the
  * instruction is looked up in the cache (or decoded by the supervisor), executed, and the device reached by an RPC
- * (stub.h). Every other fault is the program's: the handler it believes to have installed is entered as the kernel
- * would have entered it, with the very frame that the kernel built.
+ * (stub.h). A SIGILL may be a movdir64b, on a processor without it. Every other fault is the program's: the handler it
+ * believes to have installed is entered as the kernel would have entered it, with the very frame that the kernel built.
  *
  * It runs in foreign processes on stacks of unknown size (Go's signal stack, a thread's minimal one): no libc, no
  * thread-local storage, no vector registers, under 2 KiB of stack. All signals but faults are blocked while it runs,
@@ -213,39 +213,75 @@ static const struct mmio_ops ops = {
 	.write_rep = stub_write_rep,
 };
 
+static int decode(uint64_t rip, struct mmio_insn *insn)
+{
+	if (mmio_cache_find(DATA->cache, STUB_CACHE_SIZE, rip, insn))
+		return 0;
+	if (rpc(STUB_DECODE, rip, (uint64_t)insn, 0, 0))
+		return -E_INVAL;
+	insn->rip = rip;
+	mmio_cache_put(DATA->cache, STUB_CACHE_SIZE, insn);
+	return 0;
+}
+
 /*
- * Carry out the instruction that faulted. 0: done, or to be run again; else the fault is the program's, and info tells
- * it so: as it came, or, if the instruction failed at its other operand, as that failed.
+ * Carry out an instruction that faulted at @addr. 0: done; -E_AGAIN: to be run again; else the fault is the program's,
+ * and info tells it so: as it came, or, if the instruction failed at its other operand, as that failed.
  */
-static int emulate(struct stub_frame *frame)
+static int carry_out(struct stub_frame *frame, const struct mmio_insn *insn, uint64_t addr, struct mmio_fault *fault)
 {
 	struct mmio_regs regs = {
 		.g = frame->uc.g,
 		.fpstate = (void *)frame->uc.g[MMIO_G_FPSTATE],
 		.thunks = (const uint8_t *)STUB_THUNKS,
 	};
-	struct mmio_fault fault;
-	struct mmio_insn insn;
-	uint64_t rip = regs.g[MMIO_G_RIP];
-	int rc;
+	int rc = mmio_exec(insn, &regs, addr, &ops, NULL, fault);
 
-	if (!mmio_cache_find(DATA->cache, STUB_CACHE_SIZE, rip, &insn)) {
-		if (rpc(STUB_DECODE, rip, (uint64_t)&insn, 0, 0))
-			return -E_INVAL;
-		insn.rip = rip;
-		mmio_cache_put(DATA->cache, STUB_CACHE_SIZE, &insn);
-	}
-	rc = mmio_exec(&insn, &regs, frame->info.addr, &ops, NULL, &fault);
 	if (!rc)
 		__atomic_fetch_add(&DATA->traps, 1, __ATOMIC_RELAXED);
-	if (!rc || rc == -E_AGAIN)
-		return 0;
-	if (rc != -E_INVAL && fault.ram && fault.signo) {
-		frame->info.signo = fault.signo;
-		frame->info.code = fault.code;
-		frame->info.addr = fault.addr;
+	if (rc && rc != -E_AGAIN && rc != -E_INVAL && fault->ram && fault->signo) {
+		frame->info.signo = fault->signo;
+		frame->info.code = fault->code;
+		frame->info.addr = fault->addr;
 	}
 	return rc;
+}
+
+/* An access to a device. 0: done, or to be run again; else the fault is the program's. */
+static int emulate(struct stub_frame *frame)
+{
+	struct mmio_fault fault;
+	struct mmio_insn insn;
+	int rc;
+
+	if (decode(frame->uc.g[MMIO_G_RIP], &insn))
+		return -E_INVAL;
+	rc = carry_out(frame, &insn, frame->info.addr, &fault);
+	return rc == -E_AGAIN ? 0 : rc;
+}
+
+#define NO_ADDRESS (~0ull)
+
+/*
+ * An instruction that the processor does not have. A movdir64b is carried out all the same, or a program that stores
+ * descriptors to a device's portal would have nowhere to run: to memory, or to the device if that faults. Any other is
+ * the program's to hear of. Returns as emulate().
+ */
+static int emulate_missing(struct stub_frame *frame)
+{
+	struct mmio_fault fault;
+	struct mmio_insn insn;
+	int rc;
+
+	if (decode(frame->uc.g[MMIO_G_RIP], &insn) || insn.kind != MMIO_BLOCK64)
+		return -E_INVAL;
+	rc = carry_out(frame, &insn, NO_ADDRESS, &fault);
+	if (rc == -E_FAULT) { /* a device that does not answer */
+		frame->info.signo = SIGBUS;
+		frame->info.code = BUS_ADRERR;
+		frame->info.addr = fault.addr;
+	}
+	return rc == -E_AGAIN ? 0 : rc;
 }
 
 /* ---- the program's own faults ---- */
@@ -253,7 +289,7 @@ static int emulate(struct stub_frame *frame)
 /* The action that the program has for the signal; its one use is up if it asked for that. */
 static void get_action(int sig, struct stub_action *out)
 {
-	const struct stub_action *mine = &DATA->action[sig == SIGBUS ? STUB_SIG_BUS : STUB_SIG_SEGV];
+	const struct stub_action *mine = &DATA->action[stub_signal(sig)];
 	uint32_t seq = __atomic_load_n(&DATA->seq, __ATOMIC_ACQUIRE);
 
 	out->handler = __atomic_load_n(&mine->handler, __ATOMIC_ACQUIRE);
@@ -344,7 +380,7 @@ static struct stub_next deliver(struct stub_frame *frame)
 	mask = frame->uc.mask | action.mask;
 	if (!(action.flags & SA_NODEFER))
 		mask |= SIG_BIT(sig);
-	if (sig == SIGSEGV)
+	if (sig != SIGBUS)
 		mask &= ~SIG_BIT(SIGBUS); /* it may look at a device */
 	stub_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, 8);
 	next.handler = action.handler;
@@ -359,6 +395,8 @@ struct stub_next stub_fault(struct stub_frame *frame)
 	if (mmio_guard_fixup(frame->uc.g, sig, frame->info.code))
 		return done;
 	if (sig == SIGBUS && frame->info.code == BUS_ADRERR && !emulate(frame))
+		return done;
+	if (sig == SIGILL && frame->info.code == ILL_ILLOPN && !emulate_missing(frame))
 		return done;
 	return deliver(frame);
 }
@@ -384,7 +422,8 @@ static int set_up(const struct stub_hello *hello)
 		/* A blocked fault is death, even in the stub. */
 		.mask = ~(SIG_BIT(SIGBUS) | SIG_BIT(SIGSEGV) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE)),
 	};
-	uint64_t both = SIG_BIT(SIGBUS) | SIG_BIT(SIGSEGV);
+	static const uint8_t signals[STUB_SIGNALS] = { SIGBUS, SIGSEGV, SIGILL };
+	uint64_t open = SIG_BIT(SIGBUS) | SIG_BIT(SIGSEGV) | SIG_BIT(SIGILL);
 	int rc;
 
 	rc = map_area(STUB_DATA, STUB_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -399,14 +438,13 @@ static int set_up(const struct stub_hello *hello)
 	stub_syscall(SYS_madvise, STUB_FORK, STUB_FORK_SIZE, MADV_WIPEONFORK, 0);
 	DATA->version = STUB_VERSION;
 	DATA->own_fd = hello->mirror_fd >= 0 ? hello->own_fd : 0;
-	DATA->action[STUB_SIG_BUS] = hello->action[STUB_SIG_BUS];
-	DATA->action[STUB_SIG_SEGV] = hello->action[STUB_SIG_SEGV];
+	for (unsigned i = 0; i < STUB_SIGNALS; i++)
+		DATA->action[i] = hello->action[i];
 	DATA->owner = (uint32_t)stub_syscall(SYS_getpid, 0, 0, 0, 0);
 	FORK->alive = 1;
-	rc = failed(stub_syscall(SYS_rt_sigaction, SIGBUS, (uint64_t)&action, 0, 8));
-	if (!rc)
-		rc = failed(stub_syscall(SYS_rt_sigaction, SIGSEGV, (uint64_t)&action, 0, 8));
-	stub_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, (uint64_t)&both, 0, 8);
+	for (unsigned i = 0; i < STUB_SIGNALS && !rc; i++)
+		rc = failed(stub_syscall(SYS_rt_sigaction, signals[i], (uint64_t)&action, 0, 8));
+	stub_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, (uint64_t)&open, 0, 8);
 	return rc;
 }
 

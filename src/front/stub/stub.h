@@ -3,9 +3,10 @@
  * The contract between the supervisor and the stub.
  *
  * The stub is a small freestanding program that lives at a fixed address in every process of the tree
- * (dynamic, static, Go ...). It owns the process's SIGBUS and SIGSEGV: a load or store on a trapped BAR page
+ * (dynamic, static, Go ...). It owns the process's SIGBUS, SIGSEGV and SIGILL: a load or store on a trapped BAR page
  * (a file page beyond the end of the file) comes to it, it carries the instruction out (front/mmio_insn.h)
- * and reaches the device by an RPC. Every other fault goes to the program's handler, as if the stub were not there.
+ * and reaches the device by an RPC. So does every movdir64b on a processor without it. Every other fault goes to the
+ * program's handler, as if the stub were not there.
  *
  * 1. Getting in. In the exec stop (ptrace), the supervisor
  *      a. runs one mmap(STUB_TEXT, STUB_TEXT_SIZE, PROT_READ|PROT_EXEC, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED_NOREPLACE)
@@ -13,7 +14,7 @@
  *      b. writes stub_blob[0..stub_blob_size) there (/proc/PID/mem or PTRACE_POKEDATA; both ignore protection),
  *      c. sets rdi = the program's rip, rip = STUB_START, all else as it was (rsp: the program's), and detaches.
  *    The rest is done by the stub, by ordinary system calls, which end with the program's first instruction:
- *    STUB_HELLO, mmap of the areas below, rt_sigaction twice, rt_sigprocmask (unblock both), STUB_READY.
+ *    STUB_HELLO, mmap of the areas below, rt_sigaction of each signal, rt_sigprocmask (unblock them), STUB_READY.
  *
  * 2. System calls of the stub. The filter must let pass every system call whose instruction pointer lies in
  *    [STUB_TEXT, STUB_TEXT + STUB_TEXT_SIZE), but for ioctl with a first argument of -1, which is an RPC. The stub
@@ -23,7 +24,7 @@
  * 3. RPC: ioctl(-1, cmd, a, b, c, d): arguments 2..5 of the notification. The answer is rax: a value, or -errno.
  *    Bad pointers are -EFAULT as for any caller. An unknown cmd: -ENOTTY.
  *
- * 4. Signals. The program's rt_sigaction of SIGBUS and SIGSEGV is answered by the supervisor, which keeps the actions
+ * 4. Signals. The program's rt_sigaction of these signals is answered by the supervisor, which keeps the actions
  *    of each process (thread group), and keeps a copy in the memory of the process that owns the mm, see
  *    struct stub_data. The inherited actions of a thread group not seen before (fork, vfork) are those in its memory.
  *    A program that blocks SIGBUS while it touches a trapped page is killed by the kernel.
@@ -35,7 +36,7 @@
 
 #include "front/mmio_insn.h"
 
-#define STUB_VERSION 1
+#define STUB_VERSION 2
 
 /* Below every mmap_base of a 47-bit process, and in a range that ASan, MSan and TSan leave to the application. */
 #define STUB_TEXT        0x7e9000000000ull /* r-x private: the blob */
@@ -54,9 +55,17 @@
 #define STUB_CACHE_SIZE  1024 /* decoded instructions */
 #define STUB_MISSED      128
 
-/* The two signals, as indices of action[]. */
-#define STUB_SIG_BUS  0 /* 7 */
-#define STUB_SIG_SEGV 1 /* 11 */
+/* The stub's signals, as indices of action[]. */
+#define STUB_SIG_BUS  0
+#define STUB_SIG_SEGV 1
+#define STUB_SIG_ILL  2
+#define STUB_SIGNALS  3
+
+/* stub_signal - the index of signal @sig (its number is that of every Linux on x86); -1: not the stub's */
+static inline int stub_signal(int sig)
+{
+	return sig == 7 ? STUB_SIG_BUS : sig == 11 ? STUB_SIG_SEGV : sig == 4 ? STUB_SIG_ILL : -1;
+}
 
 /* As the kernel's struct sigaction of rt_sigaction: what the program asked for. handler 0 is SIG_DFL, 1 SIG_IGN. */
 struct stub_action {
@@ -78,10 +87,10 @@ struct stub_data {
 	uint32_t owner;                       /* tgid as getpid() in the process gives it; 0: action[] is not valid */
 	uint32_t seq;
 	uint32_t own_fd;                      /* from STUB_HELLO; 0: no short cut for loads */
-	struct stub_action action[2];
+	struct stub_action action[STUB_SIGNALS];
 	int32_t maps_fd;                      /* the stub's own: the last descriptor it had on a maps file */
 	uint32_t reserved;
-	uint64_t reserved2[3];
+	uint64_t reserved2[7];
 	uint64_t traps;                       /* instructions carried out */
 	uint64_t mirrored;                    /* loads answered from the mirror, of those */
 	struct mmio_insn cache[STUB_CACHE_SIZE]; /* the stub's own */
@@ -103,7 +112,7 @@ struct stub_hello {
 	int32_t mirror_fd;                    /* the same; -1: no mirror */
 	uint64_t thunks_size;
 	uint64_t mirror_size;
-	struct stub_action action[2];         /* what exec left: handler 0 or 1 */
+	struct stub_action action[STUB_SIGNALS]; /* what exec left: handler 0 or 1 */
 	/*
 	 * Where the stub may keep a descriptor of its own (the lowest free one from there on), below RLIMIT_NOFILE and
 	 * out of everybody's way. 0, or no mirror: every load is an RPC.

@@ -49,6 +49,7 @@
 #define SIG_IGN 1
 #define SIG_UNBLOCK 1
 #define SIG_SETMASK 2
+#define ILL_ILLOPN    2
 #define BUS_ADRERR    2
 #define BUS_MCEERR_AO 5
 #define SA_SIGINFO   0x00000004ull

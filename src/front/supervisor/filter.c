@@ -34,7 +34,7 @@ enum class {
 	FD0_POS,  /* in 0, or a position of 2^40 and more: a device descriptor that got a low number */
 	UPTO,     /* close_range: argument 1 reaches ours */
 	IOCTL,    /* type byte ';', or a descriptor of ours in 0 */
-	SIGACT,   /* SIGBUS, SIGSEGV */
+	SIGACT,   /* the stub's: SIGBUS, SIGSEGV, SIGILL */
 	SIGMASK,  /* may block signals */
 	DUMPABLE, /* prctl(PR_SET_DUMPABLE) */
 	STATAT,   /* ALWAYS, but for (low fd, "", AT_EMPTY_PATH): flags in argument 3 */
@@ -208,6 +208,7 @@ static void emit_class(struct as *a, enum class c)
 		load(a, ARG_LO(0));
 		jump_if(a, BPF_JEQ, SIGBUS, L_NOTIFY);
 		jump_if(a, BPF_JEQ, SIGSEGV, L_NOTIFY);
+		jump_if(a, BPF_JEQ, SIGILL, L_NOTIFY);
 		break;
 	case SIGMASK:
 		load(a, ARG_LO(0));

@@ -128,7 +128,7 @@ struct super_proc {
 	unsigned next_fd;           /* [lock] where to look for a free number */
 	enum super_tri stub;        /* [lock] */
 	bool actions_known;         /* [lock] */
-	struct stub_action action[2]; /* [lock] */
+	struct stub_action action[STUB_SIGNALS]; /* [lock] */
 	atomic_bool devices;        /* has mapped a device: keep its SIGBUS open (signals.c) */
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGBUS and SIGSEGV of programs belong to the stub; what a program asks for is kept here, and in the memory of the
- * process, where the stub finds what fork inherits (front/stub/stub.h, 4).
+ * SIGBUS, SIGSEGV and SIGILL of programs belong to the stub; what a program asks for is kept here, and in the memory of
+ * the process, where the stub finds what fork inherits (front/stub/stub.h, 4).
  *
- * A blocked SIGBUS at a trapped page would kill the program. So a process that has mapped a device keeps both
- * signals open: rt_sigprocmask is answered here for it, and the two are left out of what the kernel is told.
+ * A blocked SIGBUS at a trapped page would kill the program. So a process that has mapped a device keeps these
+ * signals open: rt_sigprocmask is answered here for it, and they are left out of what the kernel is told.
  * Such a program that asks for its mask sees them open. Masks of handlers (sa_mask) are not looked at.
  */
 #include "front/supervisor/priv.h"
@@ -15,12 +15,7 @@
 #include <sys/ptrace.h>
 #include <unistd.h>
 
-#define OPEN_SIGNALS (BIT64(SIGBUS - 1) | BIT64(SIGSEGV - 1))
-
-static int index_of(int sig)
-{
-	return sig == SIGBUS ? STUB_SIG_BUS : sig == SIGSEGV ? STUB_SIG_SEGV : -1;
-}
+#define OPEN_SIGNALS (BIT64(SIGBUS - 1) | BIT64(SIGSEGV - 1) | BIT64(SIGILL - 1))
 
 static int peek(struct super_mm *m, void *dst, uint64_t at, size_t n)
 {
@@ -94,7 +89,7 @@ static void publish_locked(struct super_proc *p, struct super_mm *m)
 
 long super_sigaction(struct super_call *c)
 {
-	int i = index_of((int)super_arg(c, 0));
+	int i = stub_signal((int)super_arg(c, 0));
 	struct super_proc *p = super_call_proc(c);
 	struct stub_action old, new;
 	struct super_mm *m;
@@ -143,7 +138,7 @@ void super_signals_exec(struct super_proc *p)
 
 long super_stub_action(struct super_call *c, int sig, uva_t out, bool deliver)
 {
-	int i = index_of(sig);
+	int i = stub_signal(sig);
 	struct super_proc *p = super_call_proc(c);
 	struct stub_action now;
 	struct super_mm *m;

@@ -107,6 +107,57 @@ static void registers(void)
 		R32(0x40) = R32(0x40) + 1;
 }
 
+static void movdir64b(volatile void *to, const void *from)
+{
+	__asm__ volatile("movdir64b (%1), %0" : : "r"(to), "r"(from) : "memory");
+}
+
+/* On every processor, whether it has movdir64b or not. */
+static void block64(void)
+{
+	uint8_t ram[64], other[64] __attribute__((aligned(64))) = { 0 };
+	uint32_t before;
+	int st;
+
+	for (unsigned i = 0; i < sizeof(ram); i++)
+		ram[i] = (uint8_t)(i * 5 + 1);
+	catch(SIGILL, jump, 0);
+	catch(SIGBUS, jump, 0);
+	before = R32(0x30);
+	movdir64b(bar + 0x80, ram);
+	CHECK(R32(0x30) == before + 2);
+	for (unsigned i = 0; i < sizeof(ram); i += 8)
+		CHECK(R64(0x80 + i) == *(uint64_t *)(void *)(ram + i));
+	movdir64b(bar + 2 * PAGE + 64, ram); /* not touched yet: it becomes memory */
+	movdir64b(bar + 2 * PAGE + 128, ram);
+	for (unsigned i = 0; i < 2 * sizeof(ram); i++)
+		CHECK(bar[2 * PAGE + 64 + i] == ram[i % 64]);
+	if (!sigsetjmp(escape, 1)) {
+		movdir64b(bar + 3 * PAGE + 64, ram);
+		CHECK(!"reached");
+	}
+	CHECK(got_sig == SIGBUS && got_code == BUS_ADRERR && got_addr == (void *)(bar + 3 * PAGE + 64));
+	movdir64b(other, ram);
+	CHECK(!memcmp(other, ram, sizeof(ram)));
+	catch(SIGSEGV, jump, 0);
+	for (volatile int from = 0; from < 2; from++) {
+		if (!sigsetjmp(escape, 1)) {
+			movdir64b(from ? bar + 0x80 : (void *)64, from ? (void *)64 : ram);
+			CHECK(!"reached");
+		}
+		CHECK(got_sig == SIGSEGV && got_code == SEGV_MAPERR && got_addr == (void *)64);
+	}
+	signal(SIGSEGV, SIG_DFL);
+	if (!sigsetjmp(escape, 1))
+		__asm__ volatile("ud2");
+	CHECK(got_sig == SIGILL);
+	signal(SIGILL, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	if (!fork())
+		__asm__ volatile("ud2");
+	CHECK(wait(&st) > 0 && WIFSIGNALED(st) && WTERMSIG(st) == SIGILL);
+}
+
 static void plain(void)
 {
 	uint32_t before;
@@ -410,6 +461,7 @@ int main(void)
 	if (fd < 0 || bar == MAP_FAILED)
 		return 2;
 	registers();
+	block64();
 	plain();
 	blocked();
 	own_segv();

@@ -38,7 +38,7 @@
 
 struct group {
 	uint32_t tgid;
-	struct stub_action action[2];
+	struct stub_action action[STUB_SIGNALS];
 };
 
 static struct {
@@ -275,7 +275,7 @@ static void publish(pid_t pid, struct group *g)
 static int64_t rpc_action(pid_t pid, int sig, uint64_t out, bool deliver)
 {
 	struct group *g = group_of(pid);
-	struct stub_action *a = &g->action[sig == SIGBUS ? STUB_SIG_BUS : STUB_SIG_SEGV];
+	struct stub_action *a = &g->action[stub_signal(sig)];
 	uint32_t alive = 0, owner = 0;
 
 	if (!put(pid, out, a, sizeof(*a)))
@@ -298,7 +298,7 @@ static int64_t rpc_action(pid_t pid, int sig, uint64_t out, bool deliver)
 static int64_t sigaction_call(pid_t pid, int sig, uint64_t act, uint64_t old)
 {
 	struct group *g = group_of(pid);
-	struct stub_action *a = &g->action[sig == SIGBUS ? STUB_SIG_BUS : STUB_SIG_SEGV];
+	struct stub_action *a = &g->action[stub_signal(sig)];
 	struct stub_action fresh;
 	uint32_t owner = 0;
 
@@ -373,17 +373,17 @@ static int install_filter(void)
 		/* 0 */ LOAD(offsetof(struct seccomp_data, nr)),
 		/* 1 */ EQ(SYS_ioctl, 0, 2),
 		/* 2 */ LOAD(ARG(0)),
-		/* 3 */ EQ(0xffffffff, 8, 9),
-		/* 4 */ EQ(SYS_rt_sigaction, 0, 8),
+		/* 3 */ EQ(0xffffffff, 9, 10),
+		/* 4 */ EQ(SYS_rt_sigaction, 0, 9),
 		/* 5 */ LOAD(offsetof(struct seccomp_data, instruction_pointer) + 4),
 		/* 6 */ EQ((uint32_t)(STUB_TEXT >> 32), 0, 2),
 		/* 7 */ LOAD(offsetof(struct seccomp_data, instruction_pointer)),
-		/* 8 */ BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)(STUB_TEXT + STUB_TEXT_SIZE), 0, 4),
+		/* 8 */ BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)(STUB_TEXT + STUB_TEXT_SIZE), 0, 5),
 		/* 9 */ LOAD(ARG(0)),
-		/* 10 */ EQ(SIGSEGV, 1, 0),
-		/* 11 */ EQ(SIGBUS, 0, 1),
-		/* 12 */ BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		/* 13 */ BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		/* 10 */ EQ(SIGSEGV, 2, 0), EQ(SIGILL, 1, 0),
+		/* 12 */ EQ(SIGBUS, 0, 1),
+		/* 13 */ BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		/* 14 */ BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog p = { sizeof(f) / sizeof(f[0]), f };
 
@@ -491,7 +491,7 @@ static int run_program(const char *path)
 	pid = fork();
 	if (!pid) {
 		signal(SIGSEGV, SIG_DFL); /* cmocka's own */
-		signal(SIGBUS, SIG_DFL);
+		signal(SIGBUS, SIG_DFL), signal(SIGILL, SIG_DFL);
 		shared[0] = install_filter();
 		while (shared[1] < 0)
 			sched_yield();
