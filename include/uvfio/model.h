@@ -120,6 +120,8 @@ int pci_dma_copy(struct pci_dev *dev, uint64_t dst, uint64_t src, size_t n, bool
 int pci_dma_read_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t iova, void *dst, size_t n);
 int pci_dma_write_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t iova, const void *src, size_t n);
 int pci_dma_copy_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t dst, uint64_t src, size_t n, bool *fault_write);
+/** pci_bus_master - may the function move data now? (COMMAND, the power state) */
+bool pci_bus_master(struct pci_dev *dev);
 /** pci_pasids - how many there are: 1 to this - 1 can be said; 0: none */
 uint32_t pci_pasids(const struct pci_dev *dev);
 /**

@@ -6,6 +6,7 @@
 #include "base/defs.h"
 #include "uvfio/model.h"
 
+extern const struct pci_model dsa_model;     /* Intel DSA, spec 40 section 2 */
 extern const struct pci_model edu_model;     /* QEMU's educational device */
 extern const struct pci_model ioat_model;    /* Intel I/OAT, spec 40 section 1 */
 extern const struct pci_model generic_model; /* BARs of plain memory: stands in for a NIC, an NVMe ... */

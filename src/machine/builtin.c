@@ -11,6 +11,7 @@
 /* ---- models ---- */
 
 static const struct pci_model *const models[] = {
+	&dsa_model,
 	&edu_model,
 	&generic_model,
 	&ioat_model,

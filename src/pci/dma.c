@@ -48,6 +48,15 @@ static struct gate_slot *dma_enter(struct pci_priv *p)
 	return NULL;
 }
 
+bool pci_bus_master(struct pci_dev *dev)
+{
+	struct gate_slot *s = dma_enter(dev->priv);
+
+	if (s)
+		gate_leave(s);
+	return s;
+}
+
 int pci_dma_read_pasid(struct pci_dev *dev, uint32_t pasid, uint64_t iova, void *dst, size_t n)
 {
 	struct gate_slot *s = dma_enter(dev->priv);

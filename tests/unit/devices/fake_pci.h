@@ -57,6 +57,11 @@ static void meddle(struct pci_dev *d)
 		fn(d);
 }
 
+bool pci_bus_master(struct pci_dev *d)
+{
+	return !d->no_bus_master;
+}
+
 uint32_t pci_pasids(const struct pci_dev *d)
 {
 	return d->pasids;

@@ -60,8 +60,11 @@ static void bus_master_off(void **state)
 	assert_int_equal(pci_dma_read(d, mem(peer), &v, 8), -EFAULT);
 	assert_int_equal(pci_dma_copy(d, mem(peer), mem(peer) + 64, 8, &fault_write), -EFAULT);
 	assert_true(stored(0) == 0);
+	assert_false(pci_bus_master(d));
 	pci_config_write(d, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_true(pci_bus_master(d));
 	pci_set_power(d, 3);
+	assert_false(pci_bus_master(d));
 	assert_int_equal(pci_dma_write(d, mem(peer), &v, 8), -EFAULT);
 	pci_set_power(d, 0);
 	assert_int_equal(pci_dma_write(d, mem(peer), &v, 8), 0);
