@@ -10,6 +10,7 @@ extern const struct pci_model dsa_model;     /* Intel DSA, spec 40 section 2 */
 extern const struct pci_model edu_model;     /* QEMU's educational device */
 extern const struct pci_model ioat_model;    /* Intel I/OAT, spec 40 section 1 */
 extern const struct pci_model generic_model; /* BARs of plain memory: stands in for a NIC, an NVMe ... */
+extern const struct pci_model igb_model;     /* Intel 82576, spec 40 section 3 */
 extern const struct pci_model pcitest_model; /* all as its args say: for tests */
 
 /* Args are "key=value", or "key" alone for "key=yes". */

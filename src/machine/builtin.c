@@ -14,6 +14,7 @@ static const struct pci_model *const models[] = {
 	&dsa_model,
 	&edu_model,
 	&generic_model,
+	&igb_model,
 	&ioat_model,
 	&pcitest_model,
 };

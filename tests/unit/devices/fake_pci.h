@@ -34,7 +34,7 @@ struct pci_dev {
 	uint32_t pasids;    /* it has */
 	bool page_requests; /* it makes */
 	uint32_t pasid;     /* of the last transfer */
-	unsigned messages[4], accesses;
+	unsigned messages[32], accesses;
 	bool pin;
 	struct pci_worker worker;
 	uint8_t mirror[4096];
@@ -104,6 +104,16 @@ int pci_dma_copy_pasid(struct pci_dev *d, uint32_t pasid, uint64_t dst, uint64_t
 		return -EFAULT;
 	memmove(d->ram + (dst - RAM_IOVA), d->ram + (src - RAM_IOVA), n);
 	return 0;
+}
+
+int pci_dma_read(struct pci_dev *d, uint64_t iova, void *dst, size_t n)
+{
+	return pci_dma_read_pasid(d, 0, iova, dst, n);
+}
+
+int pci_dma_write(struct pci_dev *d, uint64_t iova, const void *src, size_t n)
+{
+	return pci_dma_write_pasid(d, 0, iova, src, n);
 }
 
 void pci_intx_set(struct pci_dev *d, bool asserted)

@@ -82,7 +82,7 @@ static const struct bad bad[] = {
 	{ "downstream", HEAD "  - at: 01.0\n    kind: downstream-port\n", "lab.yaml:6:11: a downstream port is below the upstream port" },
 	{ "nested host bridge", HEAD "  - at: 01.0\n    kind: host-bridge\n", "lab.yaml:6:11: a host bridge is below nothing" },
 	/* models and args */
-	{ "no model", HEAD "  - at: 01.0\n", "lab.yaml:5:5: neither \"model:\" nor \"kind:\" (models: dsa, edu, generic, ioat, pcitest)" },
+	{ "no model", HEAD "  - at: 01.0\n", "lab.yaml:5:5: neither \"model:\" nor \"kind:\" (models: dsa, edu, generic, igb, ioat, pcitest)" },
 	{ "capability in the header", HEAD "  - at: 01.0\n    model: pcitest\n    capabilities:\n      - {id: 9, at: 0x20}\n",
 	  "lab.yaml:8:21: 0x20: a capability is at a multiple of 4, from 0x40 on" },
 	{ "extended without PCIe", HEAD "  - at: 01.0\n    model: pcitest\n    capabilities:\n      - {id: 9, at: 0x100}\n",
@@ -98,7 +98,7 @@ static const struct bad bad[] = {
 	  "lab.yaml:8:45: 2 bytes, of a capability that has 1 behind its header" },
 	{ "register outside", HEAD "  - at: 01.0\n    model: pcitest\n    args: [bar0=4K, reg=0@0x1000:counter]\n",
 	  "lab.yaml:7:21: reg=0@0x1000:counter: not inside a BAR given before, which is not plain" },
-	{ "unknown model", HEAD "  - at: 01.0\n    model: nvme\n", "lab.yaml:6:12: unknown model \"nvme\" (known: dsa, edu, generic, ioat, pcitest)" },
+	{ "unknown model", HEAD "  - at: 01.0\n    model: nvme\n", "lab.yaml:6:12: unknown model \"nvme\" (known: dsa, edu, generic, igb, ioat, pcitest)" },
 	{ "port with model", HEAD "  - at: 01.0\n    kind: root-port\n    model: edu\n", "lab.yaml:7:12: a root-port has no model" },
 	{ "unknown arg", HEAD "  - at: 01.0\n    model: edu\n    args: [flr, speed=9]\n", "lab.yaml:7:17: unknown arg \"speed=9\" (known: dma_mask" },
 	{ "power of two", HEAD "  - at: 01.0\n    name: nvme0\n    model: generic\n    args:\n    - bar0=64K\n    - bar2=3000\n",
