@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # DPDK's own test of DMA devices, on the emulated I/OAT and DSA, in group mode. No group of its tests may be skipped.
+# And its network driver on the emulated 82576: a port with an address and a link, which sends.
 . "$(dirname "$0")/lib.sh"
-need dpdk-test
+need dpdk-test dpdk-testpmd
 
 # dmadev [OPTION...]: on 0000:01:00.0 of the default machine, or of the options'
 dmadev()
@@ -28,4 +29,16 @@ check dpdk-dmadev_autotest dmadev
 groups dpdk
 check dpdk-dsa-dmadev_autotest dmadev -m "$here/../../examples/machines/dsa.yaml"
 groups dpdk-dsa
+
+port()
+{
+	printf 'show port info 0\nstart tx_first 4\nstop\nshow port stats 0\nquit\n' |
+		timeout 300 "$uvfio" run -q -m "$here/../../examples/machines/nic.yaml" -- dpdk-testpmd --no-huge -m 512 \
+			--iova-mode=va --no-telemetry -a 0000:01:00.0 -- -i --total-num-mbufs=4096 > "$tmp/port" 2>&1
+}
+check dpdk-port port
+check dpdk-port-driver grep -q 'Driver name: net_e1000_igb' "$tmp/port"
+check dpdk-port-address grep -q 'MAC address: 02:00:00:00:10:C9' "$tmp/port"
+check dpdk-port-link grep -q 'Link status: up' "$tmp/port"
+check dpdk-port-sent grep -q 'TX-packets: 128 .*TX-bytes:  8192' "$tmp/port"
 finish
