@@ -24,7 +24,8 @@ passed()
 passed '20:SEL-01 20:SEL-02' vfio_pci_device_test 0000:02:00.0
 passed 20:SEL-03 vfio_pci_sriov_uapi_test 0000:02:00.0
 passed 20:SEL-04 vfio_pci_driver_test 0000:01:00.0
-passed 20:SEL-05 vfio_pci_driver_test 0000:04:00.0
+passed 20:SEL-05 vfio_pci_driver_test 0000:03:00.0
+passed 20:SEL-06 vfio_pci_driver_test 0000:04:00.0
 passed 20:SEL-07 vfio_dma_mapping_mmio_test 0000:02:00.0
 passed 20:SEL-08 vfio_pci_device_init_perf_test 0000:00:03.0 0000:01:00.0 0000:02:00.0
 passed "" vfio_iommufd_setup_test 0000:01:00.0
