@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ioeventfds: an eventfd's signal becomes a store to a BAR. An edu tells how many stores there were by its messages. */
-#include "abi.h"
-#include <poll.h>
+#include "face.h"
 #include <sched.h>
 
 #define RAISE   0x60u /* of an edu: each store is a message */
@@ -25,22 +24,6 @@ static int event(void)
 static void signal_it(int fd, uint64_t n)
 {
 	EXPECT_EQ(8, write(fd, &n, 8));
-}
-
-/* The counter, 0 when nothing came */
-static uint64_t count_of(int fd)
-{
-	uint64_t n = 0;
-
-	return read(fd, &n, 8) == 8 ? n : 0;
-}
-
-static uint64_t wait_count(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	EXPECT_EQ(1, poll(&p, 1, 60000));
-	return count_of(fd);
 }
 
 /* Until the counter was taken by who is signalled */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Low power mode: what sleeps, what wakes it, and what does not answer meanwhile. */
-#include "abi.h"
+#include "face.h"
 #include <sched.h>
 #include <signal.h>
 
@@ -38,13 +38,6 @@ static int enter_with(int fd, uint32_t n)
 static int event(void)
 {
 	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-static uint64_t count_of(int fd)
-{
-	uint64_t n = 0;
-
-	return read(fd, &n, 8) == 8 ? n : 0;
 }
 
 static void begin(void)
